@@ -1,0 +1,150 @@
+"""The records that travel through the toolkit: one `Clip` a video, one `Score` a clip and detector.
+
+A `Clip` is the row of `clips.parquet`, the source of the manifest and the join key of every score. Nothing about a
+clip is ever read out of its path.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from obverse.errors import ConfigError
+
+__all__ = ["Clip", "Kind", "Label", "Score", "Split", "Status", "lineage_id"]
+
+Label = Literal["pristine", "synthetic"]
+Kind = Literal["camera", "rendered", "generated"]
+Split = Literal["train", "val", "test"]
+Status = Literal["ok", "missing", "error"]
+
+_LABELS = ("pristine", "synthetic")
+_KINDS = ("camera", "rendered", "generated")
+_SPLITS = ("train", "val", "test", None)
+_STATUSES = ("ok", "missing", "error")
+_ID_HEX_DIGITS = 32
+
+
+def lineage_id(lineage: Mapping[str, Any]) -> str:
+    """Return a clip's id: 32 hexadecimal digits, the sha256 of what it was made from.
+
+    The same inputs, method, controls, seed and tool version give the same id on any machine.
+    """
+    text = json.dumps(lineage, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_ID_HEX_DIGITS]
+
+
+def _require(what: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        names = ", ".join(str(name) for name in allowed if name is not None)
+        raise ConfigError(f"a clip's {what} is {value!r}; it must be one of {names}.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One video and everything that is known about it."""
+
+    id: str  # 32 hexadecimal digits, see `lineage_id`
+    path: str  # relative to the folder of clips.parquet, or absolute
+    sha256: str | None = None  # of the file's bytes; None until it is released
+    label: Label
+    kind: Kind
+    method: str | None = None  # the generator method of a synthetic clip, None for a pristine one
+    parents: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # role (portrait, audio, driving, twin) -> clip id, or sha256 of a file
+    identity: str | None = None
+    speaker: str | None = None
+    split: Split | None = None
+    fps: float = 25.0
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    encoder: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seed: int | None = None
+    controls: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    mark: str | None = None  # the watermark's payload, 16 hexadecimal digits
+    manifest: str | None = None  # the C2PA manifest's label (urn:c2pa:...)
+    fake_segments: tuple[tuple[float, float], ...] = ()  # seconds, [start, end)
+    mask_path: str | None = None
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # for fairness slices
+    rights: str | None = None  # synthetic, public-domain, consented, or a licence
+    warnings: tuple[str, ...] = ()  # where the generator says that it could not do well
+    tool: str = ""  # name and version of what made the clip
+
+    def __post_init__(self) -> None:
+        """Refuse a record that contradicts itself."""
+        _require("label", self.label, _LABELS)
+        _require("kind", self.kind, _KINDS)
+        _require("split", self.split, _SPLITS)
+        if self.label == "pristine" and self.fake_segments:
+            raise ConfigError(f"clip {self.id} is pristine yet has fake segments; give it none.")
+        if any(not 0 <= start < end for start, end in self.fake_segments):
+            raise ConfigError(
+                f"clip {self.id} has fake segments {self.fake_segments}; each is 0 <= start < end seconds."
+            )
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return self.frames / self.fps
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return a flat row for a table: nested fields as JSON text."""
+        row: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            nested = isinstance(value, Mapping | tuple)
+            row[field.name] = json.dumps(value, sort_keys=True) if nested else value
+        return row
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Build a clip from a row of `to_row`; NaN and empty cells mean None."""
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            if field.name not in row:
+                continue
+            value = row[field.name]
+            if value is None or value != value:  # NaN
+                if field.default is None:
+                    values[field.name] = None
+                continue
+            if field.name in ("parents", "encoder", "controls", "attributes"):
+                value = json.loads(value)
+            elif field.name == "fake_segments":
+                value = tuple((float(start), float(end)) for start, end in json.loads(value))
+            elif field.name == "warnings":
+                value = tuple(json.loads(value))
+            elif field.name in ("frames", "width", "height", "seed"):
+                value = int(value)
+            values[field.name] = value
+        return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What one detector says of one clip. A clip without a face is `missing`, an unreadable one `error`."""
+
+    clip: str  # Clip.id
+    detector: str
+    status: Status
+    score: float | None = None  # [0, 1], higher = synthetic; None unless status is ok
+    lr: float | None = None  # likelihood ratio p(score | synthetic) / p(score | pristine)
+    frame_scores: tuple[float, ...] = ()
+    times: tuple[float, ...] = ()  # seconds, one a frame score
+    reason: str | None = None  # why it is missing or in error
+
+    def __post_init__(self) -> None:
+        """Refuse a score that is not a number in [0, 1] and a number where there is none."""
+        _require("status", self.status, _STATUSES)
+        if (self.status == "ok") != (self.score is not None):
+            raise ConfigError(f"clip {self.clip} has status {self.status} and score {self.score}.")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise ConfigError(f"clip {self.clip} has score {self.score}; it must lie in [0, 1].")
+        if len(self.frame_scores) != len(self.times):
+            raise ConfigError(f"clip {self.clip} has frame scores and times of different lengths.")
