@@ -1,0 +1,269 @@
+"""A `Portrait` and a `Motion` become frames: the portrait's own pixels, moved.
+
+A frame is laid together from the back: the filled background, what lies behind lips and lids, and the portrait's
+sheet, turned in depth and bent by the expression. All that depends on the portrait alone is prepared in `Renderer`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from obverse.errors import ConfigError
+from obverse.generator.eyes import EyePatch, make_eye
+from obverse.generator.fit import FittedHead, fit_head
+from obverse.generator.head import HeadModel
+from obverse.generator.motion import Motion, expression_index, rotation_matrix
+from obverse.generator.mouth import Mouth, make_mouth
+from obverse.generator.portrait import Portrait
+from obverse.generator.relief import Opening, Relief, build_relief
+from obverse.generator.warp import blend, rasterise
+
+__all__ = ["RenderConfig", "Renderer"]
+
+FloatArray = npt.NDArray[np.float32]
+
+_CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
+_RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
+_SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
+_ATLAS_FACTOR = 2  # the atlas has twice the output's resolution, so that bilinear sampling loses nothing
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RenderConfig:
+    """What the frames look like."""
+
+    size: Literal[256, 512, 1024] | int = 512  # px of the frame's longer side, even
+    expression_gain: float = 1.0  # 1 moves the face as the motion says
+    head_gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that video cannot hold."""
+        if not 128 <= self.size <= 2048 or self.size % 2:
+            raise ConfigError(f"the frame size is {self.size}; it must be even, from 128 to 2048 px.")
+        if self.expression_gain < 0 or self.head_gain < 0:
+            raise ConfigError("gains must not be negative; 0 switches a movement off.")
+
+
+class Renderer:
+    """Renders one portrait. Not shared between threads: it reuses its buffers."""
+
+    def __init__(self, portrait: Portrait, config: RenderConfig | None = None) -> None:
+        """Fit the head and prepare the sheet, the mouth, the eyes and the atlas (about a second)."""
+        self.config = config or RenderConfig()
+        self.portrait = portrait
+        model = HeadModel.load()
+        self.model = model
+        self.fitted: FittedHead = fit_head(portrait, model)
+        self.relief: Relief = build_relief(portrait, self.fitted, model)
+        self.mouth: Mouth = make_mouth(portrait, self.fitted, model, self.relief)
+        self.eyes = {side: self._prepare_eye(side) for side in ("left", "right")}
+        height, width = portrait.picture.shape[:2]
+        self._scale = self.config.size / max(height, width)
+        self.width, self.height = (round(s * self._scale / 2) * 2 for s in (width, height))
+        shape = (self.height, self.width)
+        self._depth = np.empty(shape, np.float32)
+        self._where = np.empty((*shape, 2), np.float32)
+        self._opacity = np.empty(shape, np.float32)
+        self._atlas = self._prepare_atlas()
+        self._moving = self._moving_triangles()
+        self._plate = self._prepare_plate()
+        self._straight = self._gaze(np.zeros(52, np.float32))
+
+    def frames(self, motion: Motion) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield one `[height, width, 3] uint8 RGB` frame for each of the motion's."""
+        for index in range(len(motion)):
+            yield self.frame(motion.expression[index], motion.rotation[index], motion.translation[index])
+
+    def frame(
+        self, expression: npt.ArrayLike, rotation: npt.ArrayLike, translation: npt.ArrayLike
+    ) -> npt.NDArray[np.uint8]:
+        """Render one frame.
+
+        Args:
+            expression: `[52]` coefficients.
+            rotation: `[3]` pitch, yaw, roll in radians, relative to how the still holds its head.
+            translation: `[3]` in interocular distances.
+        """
+        coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
+        turn, move = self._rigid(rotation, translation)
+        image = self._plate.copy()
+        self._draw_eyes(image, coefficients, turn, move)
+        self._draw_mouth(image, coefficients, turn, move)
+        self._draw_sheet(image, coefficients, turn, move)
+        return image
+
+    # --- preparation ---------------------------------------------------------------------------------------------
+
+    def _prepare_atlas(self) -> npt.NDArray[np.uint8]:
+        rgba = np.dstack(
+            [self.portrait.foreground, np.clip(self.portrait.matte * 255 + 0.5, 0, 255).astype(np.uint8)]
+        )
+        return _resized(_resized(rgba, self.width, self.height), *self._atlas_size())
+
+    def _atlas_size(self) -> tuple[int, int]:
+        return self.width * _ATLAS_FACTOR, self.height * _ATLAS_FACTOR
+
+    def _prepare_plate(self) -> npt.NDArray[np.uint8]:
+        """Return the background with the parts of the person that never move."""
+        plate = _resized(self.portrait.background, self.width, self.height)
+        still = np.setdiff1d(np.arange(len(self.relief.triangles)), self._moving)
+        points = self._to_output(self.relief.rest)
+        self._draw(plate, points, self.relief.triangles[still], self._sheet_attributes(), self._atlas)
+        return plate
+
+    def _moving_triangles(self) -> npt.NDArray[np.intp]:
+        moves = (self.relief.head_weight > 1e-3) | (np.abs(self.relief.basis).max((0, 2)) > 0.02)
+        return np.flatnonzero(moves[self.relief.triangles].any(1))
+
+    def _prepare_eye(self, side: str) -> EyePatch:
+        lids = self.relief.rest[self.relief.eyes[side].upper, 2]
+        return make_eye(self.portrait, side, float(lids.mean()) + _SOCKET * self.fitted.scale_px)
+
+    # --- one frame -----------------------------------------------------------------------------------------------
+
+    def _rigid(self, rotation: npt.ArrayLike, translation: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return the head's rotation in the camera's frame and its shift in picture pixels."""
+        own = rotation_matrix(np.asarray(rotation, np.float64) * self.config.head_gain)
+        rest = self.fitted.rotation.astype(np.float64)
+        shift = np.asarray(translation, np.float64) * self.fitted.scale_px * self.config.head_gain
+        return (rest @ own @ rest.T).astype(np.float32), shift.astype(np.float32)
+
+    def _place(
+        self, points: FloatArray, weight: FloatArray | None, turn: FloatArray, shift: FloatArray
+    ) -> FloatArray:
+        """Turn points [V, 3] (picture px) with the head and project them to output px."""
+        camera = _CAMERA_DISTANCE * self.fitted.scale_px
+        centre = self.fitted.origin_px
+        flat = points.copy()
+        flat[:, :2] = (points[:, :2] - centre) * (1 + points[:, 2:] / camera)
+        pivot = self.relief.pivot.copy()
+        pivot[:2] = (pivot[:2] - centre) * (1 + pivot[2] / camera)
+        turned = (flat - pivot) @ turn.T + pivot + shift
+        if weight is not None:
+            turned = flat + weight[:, None] * (turned - flat)
+        turned[:, :2] = turned[:, :2] / (1 + turned[:, 2:] / camera) + centre
+        return self._to_output(turned)
+
+    def _to_output(self, points: FloatArray) -> FloatArray:
+        scaled = points * np.float32(self._scale)
+        scaled[:, :2] += np.float32(0.5 * self._scale - 0.5)
+        return np.ascontiguousarray(scaled, dtype=np.float32)
+
+    def _draw(
+        self,
+        image: npt.NDArray[np.uint8],
+        points: FloatArray,
+        triangles: npt.NDArray[np.int32],
+        attributes: FloatArray,
+        atlas: npt.NDArray[np.uint8],
+    ) -> None:
+        box = rasterise(points, triangles, attributes, self._depth, self._where, self._opacity)
+        blend(image, self._where, self._opacity, self._depth, atlas, box)
+
+    def _to_atlas(self, points: FloatArray) -> FloatArray:
+        factor = self._scale * _ATLAS_FACTOR
+        return np.asarray(points * factor + (0.5 * factor - 0.5), np.float32)
+
+    def _sheet_attributes(self) -> FloatArray:
+        opacity = np.ones(len(self.relief.rest), np.float32)
+        for opening in self._openings():
+            opacity[opening.upper_rim] = 0
+            opacity[opening.lower_rim] = 0
+        return np.ascontiguousarray(np.column_stack([self._to_atlas(self.relief.texture), opacity]), dtype=np.float32)
+
+    def _openings(self) -> tuple[Opening, ...]:
+        return (self.relief.mouth, *self.relief.eyes.values())
+
+    def _draw_sheet(
+        self,
+        image: npt.NDArray[np.uint8],
+        coefficients: FloatArray,
+        turn: FloatArray,
+        move: FloatArray,
+    ) -> None:
+        relief = self.relief
+        points = relief.rest + _moved(relief.basis, coefficients)
+        for opening in self._openings():
+            _part(points, opening, relief.down)
+        placed = self._place(points, relief.head_weight, turn, move)
+        attributes = self._sheet_attributes()
+        for opening in self._openings():
+            self._hang_rims(placed, attributes, opening)
+        self._draw(image, placed, relief.triangles[self._moving], attributes, self._atlas)
+
+    def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
+        """Let the soft edges reach a pixel or so into the opening, and no further than its middle."""
+        upper, lower = placed[opening.upper[1:-1]], placed[opening.lower[1:-1]]
+        across = lower - upper
+        gap = np.linalg.norm(across[:, :2], axis=1)
+        reach = np.minimum(_RIM_PX, 0.5 * gap)
+        step = across * (reach / np.maximum(gap, 1e-6))[:, None]
+        placed[opening.upper_rim] = upper + step
+        placed[opening.lower_rim] = lower - step
+        opacity = 1 - reach / _RIM_PX
+        attributes[opening.upper_rim, 2] = opacity
+        attributes[opening.lower_rim, 2] = opacity
+
+    def _draw_mouth(
+        self,
+        image: npt.NDArray[np.uint8],
+        coefficients: FloatArray,
+        turn: FloatArray,
+        move: FloatArray,
+    ) -> None:
+        mouth = self.mouth
+        if coefficients[expression_index("jawOpen")] < 0.01 and not coefficients[26:49].any():
+            return
+        points = mouth.rest + _moved(mouth.basis, coefficients)
+        placed = self._place(points, None, turn, move)
+        self._draw(image, placed, mouth.triangles, mouth.attributes, mouth.palette)
+
+    def _gaze(self, expression: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Return where each eye looks, as a unit vector in the head's frame."""
+        forward = np.array([0, 0, -1], np.float32)
+        return {
+            side: self.model.gaze_rotation(expression, index) @ forward
+            for index, side in enumerate(("left", "right"))
+        }
+
+    def _draw_eyes(
+        self,
+        image: npt.NDArray[np.uint8],
+        coefficients: FloatArray,
+        turn: FloatArray,
+        move: FloatArray,
+    ) -> None:
+        gaze = self._gaze(coefficients)
+        for side, eye in self.eyes.items():
+            turned = (gaze[side] - self._straight[side])[None]
+            shift = self.fitted.direction(turned)[0, :2] * self.model.eye_radius
+            uv = self._to_atlas(eye.texture(shift))
+            attributes = np.column_stack([uv, np.ones(len(uv), np.float32)]).astype(np.float32)
+            placed = self._place(eye.rest, None, turn, move)
+            self._draw(image, placed, eye.triangles, attributes, self._atlas)
+
+
+def _moved(basis: FloatArray, coefficients: FloatArray) -> FloatArray:
+    active = np.flatnonzero(np.abs(coefficients) > 1e-4)
+    return np.asarray(np.tensordot(coefficients[active], basis[active], 1), np.float32)
+
+
+def _part(points: FloatArray, opening: Opening, down: FloatArray) -> None:
+    """Keep the two contours of an opening from crossing: where they would, they meet halfway."""
+    upper, lower = opening.upper[1:-1], opening.lower[1:-1]
+    gap = (points[lower, :2] - points[upper, :2]) @ down
+    overlap = np.minimum(gap, 0.0)[:, None] * down * np.float32(0.5)
+    points[upper, :2] += overlap
+    points[lower, :2] -= overlap
+
+
+def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    if image.shape[1] == width and image.shape[0] == height:
+        return image.copy()
+    interpolation = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LANCZOS4
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)

@@ -1,0 +1,158 @@
+"""The inner loop of rendering: triangles with depth, and the portrait's own pixels sampled through them.
+
+`rasterise` writes, for every pixel, where in the atlas its colour lies; `blend` fetches that colour and lays it over
+what is there already. Both release the GIL, so that rendering, marking and encoding share the machine's cores.
+"""
+
+import cv2
+import numba
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["blend", "rasterise"]
+
+_FAR = np.float32(1e9)
+_SLACK = np.float32(1e-4)
+_TINY = np.float32(1e-9)
+_TO_256 = np.float32(256.0 / 255.0)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def rasterise(
+    points: npt.NDArray[np.float32],
+    triangles: npt.NDArray[np.int32],
+    attributes: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32],
+    where: npt.NDArray[np.float32],
+    opacity: npt.NDArray[np.float32],
+) -> tuple[int, int, int, int]:
+    """Draw triangles with a depth test; returns the box (x0, y0, x1, y1) of pixels that may have been touched.
+
+    Args:
+        points: `[V, 3]` pixel x, pixel y (centres at whole numbers) and depth, smaller is nearer.
+        triangles: `[F, 3]` indices into `points`, drawn from both sides.
+        attributes: `[V, 3]` what is interpolated: atlas x, atlas y, opacity in [0, 1].
+        depth: `[H, W]`; cleared here.
+        where: `[H, W, 2]` atlas x and y; written where a triangle is nearest.
+        opacity: `[H, W]`; written where a triangle is nearest.
+    """
+    height, width = depth.shape
+    depth[:] = _FAR
+    box_x0, box_y0, box_x1, box_y1 = width, height, 0, 0
+    for face in range(triangles.shape[0]):
+        i, j, k = triangles[face, 0], triangles[face, 1], triangles[face, 2]
+        xi, yi, zi = points[i, 0], points[i, 1], points[i, 2]
+        xj, yj, zj = points[j, 0], points[j, 1], points[j, 2]
+        xk, yk, zk = points[k, 0], points[k, 1], points[k, 2]
+        area = (xj - xi) * (yk - yi) - (xk - xi) * (yj - yi)
+        if abs(area) < 1e-6:
+            continue
+        x0 = max(0, int(np.ceil(min(xi, xj, xk) - 1e-3)))
+        x1 = min(width - 1, int(np.floor(max(xi, xj, xk) + 1e-3)))
+        y0 = max(0, int(np.ceil(min(yi, yj, yk) - 1e-3)))
+        y1 = min(height - 1, int(np.floor(max(yi, yj, yk) + 1e-3)))
+        if x0 > x1 or y0 > y1:
+            continue
+        box_x0, box_y0 = min(box_x0, x0), min(box_y0, y0)
+        box_x1, box_y1 = max(box_x1, x1 + 1), max(box_y1, y1 + 1)
+        inverse = np.float32(1.0) / area
+        # Barycentric weights of j and k, linear in x and y.
+        bj_x, bj_y = (yk - yi) * inverse, -(xk - xi) * inverse
+        bk_x, bk_y = -(yj - yi) * inverse, (xj - xi) * inverse
+        dz_j, dz_k = zj - zi, zk - zi
+        ui, vi, ai = attributes[i, 0], attributes[i, 1], attributes[i, 2]
+        du_j, du_k = attributes[j, 0] - ui, attributes[k, 0] - ui
+        dv_j, dv_k = attributes[j, 1] - vi, attributes[k, 1] - vi
+        da_j, da_k = attributes[j, 2] - ai, attributes[k, 2] - ai
+        z_step = bj_x * dz_j + bk_x * dz_k
+        u_step = bj_x * du_j + bk_x * du_k
+        v_step = bj_x * dv_j + bk_x * dv_k
+        a_step = bj_x * da_j + bk_x * da_k
+        for y in range(y0, y1 + 1):
+            # The span of x where all three weights are non-negative; the small slack closes hairline cracks.
+            row = np.float32(y) - yi
+            row_j = row * bj_y - xi * bj_x
+            row_k = row * bk_y - xi * bk_x
+            low, high = np.float32(x0), np.float32(x1)
+            for base, slope in (
+                (row_j, bj_x),
+                (row_k, bk_x),
+                (np.float32(1.0) - row_j - row_k, -bj_x - bk_x),
+            ):
+                if slope > _TINY:
+                    low = max(low, (-_SLACK - base) / slope)
+                elif slope < -_TINY:
+                    high = min(high, (-_SLACK - base) / slope)
+                elif base < -_SLACK:
+                    high = np.float32(-1.0)
+            first, last = int(np.ceil(low)), int(np.floor(high))
+            if first > last:
+                continue
+            # Stepping in float32 keeps the loop narrow; an index times a step would be computed in float64.
+            start = np.float32(first)
+            wj, wk = row_j + start * bj_x, row_k + start * bk_x
+            z = zi + wj * dz_j + wk * dz_k
+            u = ui + wj * du_j + wk * du_k
+            v = vi + wj * dv_j + wk * dv_k
+            a = ai + wj * da_j + wk * da_k
+            for x in range(first, last + 1):
+                if z < depth[y, x]:
+                    depth[y, x] = z
+                    where[y, x, 0] = u
+                    where[y, x, 1] = v
+                    opacity[y, x] = a
+                z += z_step
+                u += u_step
+                v += v_step
+                a += a_step
+    return box_x0, box_y0, box_x1, box_y1
+
+
+def blend(
+    image: npt.NDArray[np.uint8],
+    where: npt.NDArray[np.float32],
+    opacity: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32],
+    atlas: npt.NDArray[np.uint8],
+    box: tuple[int, int, int, int],
+) -> None:
+    """Lay the atlas, sampled bilinearly where `rasterise` said, over `image` in place.
+
+    Args:
+        image: `[H, W, 3]` RGB, changed in place.
+        where: `[H, W, 2]` atlas x and y.
+        opacity: `[H, W]` in [0, 1], times the atlas's own.
+        depth: `[H, W]`; pixels no triangle reached are left alone.
+        atlas: `[Ha, Wa, 4]` RGBA, colours not premultiplied.
+        box: the pixels to visit, (x0, y0, x1, y1).
+    """
+    x0, y0, x1, y1 = box
+    if x0 >= x1 or y0 >= y1:
+        return
+    sampled = cv2.remap(
+        atlas, where[y0:y1, x0:x1], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    _over(image[y0:y1, x0:x1], sampled, opacity[y0:y1, x0:x1], depth[y0:y1, x0:x1])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _over(
+    image: npt.NDArray[np.uint8],
+    sampled: npt.NDArray[np.uint8],
+    opacity: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32],
+) -> None:
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            if depth[y, x] >= _FAR:
+                continue
+            alpha = np.int32(opacity[y, x] * np.float32(sampled[y, x, 3]) * _TO_256)
+            if alpha >= 255:
+                image[y, x, 0] = sampled[y, x, 0]
+                image[y, x, 1] = sampled[y, x, 1]
+                image[y, x, 2] = sampled[y, x, 2]
+            elif alpha > 0:
+                rest = np.int32(256) - alpha
+                for channel in range(3):
+                    mixed = alpha * np.int32(sampled[y, x, channel]) + rest * np.int32(image[y, x, channel])
+                    image[y, x, channel] = np.uint8((mixed + np.int32(128)) >> 8)
