@@ -8,7 +8,6 @@ import numpy.typing as npt
 from obverse.generator.contours import (
     EYE_LOWER,
     EYE_UPPER,
-    LIPS_INNER_LOWER,
     LIPS_INNER_UPPER,
 )
 from obverse.generator.fit import FittedHead
@@ -20,7 +19,11 @@ __all__ = ["Mouth", "make_mouth"]
 
 FloatArray = npt.NDArray[np.float32]
 
+_LUMA = np.array([0.299, 0.587, 0.114])
 _SHADES = 64  # steps of a material's ramp from dark to lit
+_LINING_BEGINS = 0.12  # interocular distances behind the foremost tooth
+_UPPER_SHOWS = 0.030  # interocular distances that upper teeth reach below the seam of the closed lips
+_LOWER_HIDES = 0.000  # and that lower ones stay below it
 # Reflectances under white light, linear in the picture's own values: enamel, gum, tongue, cheek and palate.
 _MATERIALS = {
     TEETH_UPPER: (0.98, 0.93, 0.85),
@@ -61,19 +64,21 @@ def light_of(portrait: Portrait) -> npt.NDArray[np.float64]:
     cheeks = portrait.landmarks[[50, 280, 205, 425], :2].round().astype(int)
     cheeks = np.clip(cheeks, 0, np.array(picture.shape[1::-1]) - 1)
     skin = np.mean([picture[y, x] for x, y in cheeks], axis=0)
-    if len(eye) < 8:
-        return np.asarray(np.clip(1.25 * skin, 40, 245))
-    luma = eye @ [0.299, 0.587, 0.114]
-    white = eye[luma >= np.quantile(luma, 0.85)].mean(0)
+    luma = eye @ _LUMA
+    white = eye[luma >= np.quantile(luma, 0.88)].mean(0) if len(eye) >= 8 else skin
     # An eye in shadow, or hidden behind glasses, says less than the skin does.
-    floor = 0.9 * float(skin @ [0.299, 0.587, 0.114])
-    white *= max(1.0, floor / max(float(white @ [0.299, 0.587, 0.114]), 1.0))
-    return np.asarray(np.clip(white, 30, 245))
+    brightness = max(float(white @ _LUMA), 1.15 * float(skin @ _LUMA))
+    tint = white / max(float(white @ _LUMA), 1.0)
+    return np.asarray(np.clip(brightness * (0.7 * tint + 0.3), 30, 245))
 
 
 def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief: Relief) -> Mouth:
     """Place the head model's mouth behind a portrait's lips."""
     chosen = np.isin(model.parts, list(_MATERIALS))
+    # The lining of the lips lies before the teeth; here the portrait's own lips do.
+    teeth = np.unique(model.triangles[np.isin(model.parts, (TEETH_UPPER, TEETH_LOWER))])
+    behind = fitted.neutral[teeth, 2].min() + _LINING_BEGINS
+    chosen &= (model.parts != INNER_MOUTH) | (fitted.neutral[model.triangles, 2].min(1) > behind)
     triangles = model.triangles[chosen]
     vertices, local = np.unique(triangles, return_inverse=True)
     local = local.reshape(-1, 3).astype(np.int32)
@@ -81,12 +86,8 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     part[local.ravel()] = np.repeat(model.parts[chosen], 3)
     neutral = fitted.neutral[vertices]
     placed = fitted.to_picture(neutral)
-    # The fit misses the lips by a little; the mouth must sit behind these lips.
-    corners_model = fitted.to_picture(model.landmarks(fitted.neutral))[
-        [*LIPS_INNER_UPPER, *LIPS_INNER_LOWER], :2
-    ]
-    corners = relief.rest[[*LIPS_INNER_UPPER, *LIPS_INNER_LOWER], :2]
-    placed[:, :2] += corners.mean(0) - corners_model.mean(0)
+    basis = fitted.direction(model.expressions[:, vertices])
+    _hang(placed, neutral, part, relief, fitted.scale_px)
     shade = _shade(neutral, local, part)
     rows = np.array([_ROWS[int(p)] for p in part], np.float32)
     attributes = np.stack(
@@ -94,11 +95,40 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     )
     return Mouth(
         rest=placed,
-        basis=fitted.direction(model.expressions[:, vertices]),
+        basis=np.ascontiguousarray(basis),
         triangles=np.ascontiguousarray(local),
         attributes=np.ascontiguousarray(attributes, dtype=np.float32),
         palette=_palette(light_of(portrait)),
     )
+
+
+def _hang(
+    placed: FloatArray,
+    neutral: FloatArray,
+    part: npt.NDArray[np.int64],
+    relief: Relief,
+    interocular_px: float,
+) -> None:
+    """Put the mouth behind these lips, in place: the fit misses them by a little, and a little shows.
+
+    Upper incisors end just below the lips' seam and lower ones begin there, as in a mouth at rest.
+    """
+    seam = relief.rest[list(LIPS_INNER_UPPER)]
+    down = np.array([*relief.down, 0.0], np.float32)
+    across = np.array([relief.down[1], -relief.down[0], 0.0], np.float32)
+    middle = seam[len(seam) // 2]
+    incisors = np.isin(part, (TEETH_UPPER, TEETH_LOWER))
+    incisors &= neutral[:, 2] < np.quantile(neutral[incisors, 2], 0.25)
+    placed += across * float((middle - placed[incisors].mean(0)) @ across)
+    shifts = {}
+    for teeth, sign, overhang in ((TEETH_UPPER, 1.0, _UPPER_SHOWS), (TEETH_LOWER, -1.0, -_LOWER_HIDES)):
+        front = placed[incisors & (part == teeth)]
+        edge = sign * np.quantile(sign * (front @ down), 0.97)
+        shifts[teeth] = float(middle @ down) + sign * overhang * interocular_px - edge
+    shifts[TONGUE] = shifts[TEETH_LOWER]
+    shifts[INNER_MOUTH] = 0.5 * (shifts[TEETH_UPPER] + shifts[TEETH_LOWER])
+    for name, shift in shifts.items():
+        placed[part == name] += down * np.float32(shift)
 
 
 def _shade(
@@ -111,20 +141,20 @@ def _shade(
     for corner in range(3):
         np.add.at(normals, triangles[:, corner], facing)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    lit = 0.55 + 0.45 * np.clip(-normals[:, 2], 0, 1)
+    lit = 0.72 + 0.28 * np.clip(-normals[:, 2], 0, 1)
     teeth = np.isin(part, [TEETH_UPPER, TEETH_LOWER])
     front = vertices[teeth, 2].min() if teeth.any() else vertices[:, 2].min()
     # Light enters between the lips and is lost within about a third of an interocular distance.
-    lit *= np.exp(-np.clip(vertices[:, 2] - front, 0, None) / 0.30)
-    # Lips shade what is nearest to them from above.
-    return np.asarray(np.clip(lit, 0.02, 1), np.float32)
+    lit *= np.exp(-np.clip(vertices[:, 2] - front, 0, None) / 0.45)
+    lit[part == INNER_MOUTH] *= 0.6
+    return np.asarray(np.clip(lit, 0.06, 1), np.float32)
 
 
 def _palette(white: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     ramp = np.linspace(0, 1, _SHADES)[:, None]
     rows = []
     for reflectance in _MATERIALS.values():
-        lit = white * np.asarray(reflectance) * 0.88
+        lit = white * np.asarray(reflectance)
         # Shadows in a mouth are warm: blue and green die first.
         colour = lit * ramp ** np.array([0.9, 1.1, 1.15])
         rows.append(np.concatenate([colour, np.full((_SHADES, 1), 255)], 1))

@@ -35,6 +35,8 @@ _NEIGHBOURS = 6
 _REACH = 0.30  # interocular distances over which an expression dies away outside the head's skin
 _LID_REACH = 0.10
 _LIP_REACH = 0.16
+_STEEPEST = 0.9  # depth per distance around the face
+_SOFTENINGS = 10
 _BORDER_SHARE = 0.07  # of the picture's side over which motion dies away towards a border that cuts the person
 
 # How much of the still's own expression is taken back before it performs. The lips must meet; a smile or a raised
@@ -83,6 +85,7 @@ def build_relief(portrait: Portrait, fitted: FittedHead, model: HeadModel) -> Re
     depth[:SKIN_LANDMARKS], basis[:, :SKIN_LANDMARKS] = exact
     weight[:SKIN_LANDMARKS] = 1.0
     basis = fitted.direction(basis)
+    _soften(points2d, depth, weight, outer_triangles)
     points = np.concatenate([points2d, depth[:, None]], 1).astype(np.float32)
     pinned = _pinned(portrait, points2d)
     weight *= pinned
@@ -195,7 +198,7 @@ def _visible_skin(
     factor = 192.0 / max(shape)
     small = placed * np.float32(factor)
     size = (int(shape[0] * factor) + 1, int(shape[1] * factor) + 1)
-    depth = np.empty(size, np.float32)
+    depth = np.full(size, np.inf, np.float32)
     rasterise(
         small,
         np.ascontiguousarray(skin),
@@ -238,6 +241,29 @@ def _landmark_fields(fitted: FittedHead, model: HeadModel) -> tuple[FloatArray, 
     barycentric = model.landmark_barycentric[:SKIN_LANDMARKS]
     basis = np.einsum("lk,elkd->eld", barycentric, model.expressions[:, corners])
     return model.landmarks(placed)[:SKIN_LANDMARKS, 2], basis.astype(np.float32)
+
+
+def _soften(
+    points: FloatArray, depth: FloatArray, weight: FloatArray, triangles: npt.NDArray[np.int32]
+) -> None:
+    """Ease depth and head weight around the face, in place, so that a turn bends the sheet instead of tearing it.
+
+    The sheet has no back: where hair or neck lies far behind the cheek's edge, a true step would be drawn as a
+    smear. Depth falls away from the face no steeper than `_STEEPEST`, and both fields are averaged with neighbours.
+    """
+    oval = list(FACE_OVAL)
+    distance = np.linalg.norm(points[:, None] - points[None, oval], axis=-1)
+    limit = (depth[oval][None] + _STEEPEST * distance).min(1)
+    outside = np.arange(len(points)) >= SKIN_LANDMARKS
+    depth[outside] = np.minimum(depth, limit)[outside]
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    degree = np.bincount(edges[:, 0], minlength=len(points))
+    moving = outside & (degree > 0)
+    for field in (depth, weight):
+        for _ in range(_SOFTENINGS):
+            total = np.bincount(edges[:, 0], field[edges[:, 1]], len(points))
+            field[moving] = 0.5 * field[moving] + 0.5 * (total[moving] / degree[moving])
 
 
 def _pinned(portrait: Portrait, points: FloatArray) -> FloatArray:

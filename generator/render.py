@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError
-from obverse.generator.eyes import EyePatch, make_eye
+from obverse.generator.eye_patch import EyePatch, make_eye
 from obverse.generator.fit import FittedHead, fit_head
 from obverse.generator.head import HeadModel
-from obverse.generator.motion import Motion, expression_index, rotation_matrix
+from obverse.generator.motion import Motion, rotation_matrix
 from obverse.generator.mouth import Mouth, make_mouth
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Opening, Relief, build_relief
-from obverse.generator.warp import blend, rasterise
+from obverse.generator.warp import blend, displaced, rasterise
 
 __all__ = ["RenderConfig", "Renderer"]
 
@@ -29,6 +29,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
+_MOUTH_BLUR_PX = 0.8
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 _ATLAS_FACTOR = 2  # the atlas has twice the output's resolution, so that bilinear sampling loses nothing
 
@@ -66,9 +67,9 @@ class Renderer:
         self._scale = self.config.size / max(height, width)
         self.width, self.height = (round(s * self._scale / 2) * 2 for s in (width, height))
         shape = (self.height, self.width)
-        self._depth = np.empty(shape, np.float32)
-        self._where = np.empty((*shape, 2), np.float32)
-        self._opacity = np.empty(shape, np.float32)
+        self._depth = np.zeros(shape, np.float32)
+        self._where = np.zeros((*shape, 2), np.float32)
+        self._opacity = np.zeros(shape, np.float32)
         self._atlas = self._prepare_atlas()
         self._moving = self._moving_triangles()
         self._plate = self._prepare_plate()
@@ -92,9 +93,13 @@ class Renderer:
         coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
         turn, move = self._rigid(rotation, translation)
         image = self._plate.copy()
-        self._draw_eyes(image, coefficients, turn, move)
-        self._draw_mouth(image, coefficients, turn, move)
-        self._draw_sheet(image, coefficients, turn, move)
+        points = displaced(self.relief.rest, self.relief.basis, coefficients)
+        for opening in self._openings():
+            _part(points, opening, self.relief.down)
+        sheet = self._place(points, self.relief.head_weight, turn, move)
+        self._draw_eyes(image, sheet, coefficients, turn, move)
+        self._draw_mouth(image, sheet, coefficients, turn, move)
+        self._draw_sheet(image, sheet)
         return image
 
     # --- preparation ---------------------------------------------------------------------------------------------
@@ -113,7 +118,7 @@ class Renderer:
         plate = _resized(self.portrait.background, self.width, self.height)
         still = np.setdiff1d(np.arange(len(self.relief.triangles)), self._moving)
         points = self._to_output(self.relief.rest)
-        self._draw(plate, points, self.relief.triangles[still], self._sheet_attributes(), self._atlas)
+        self._draw(plate, points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
         return plate
 
     def _moving_triangles(self) -> npt.NDArray[np.intp]:
@@ -161,14 +166,41 @@ class Renderer:
         triangles: npt.NDArray[np.int32],
         attributes: FloatArray,
         atlas: npt.NDArray[np.uint8],
+        outline: FloatArray | None = None,
     ) -> None:
+        """Draw triangles over the image; with an outline [n, 2] only inside it."""
         box = rasterise(points, triangles, attributes, self._depth, self._where, self._opacity)
+        if outline is not None:
+            box = self._clip(box, outline)
         blend(image, self._where, self._opacity, self._depth, atlas, box)
 
     def _to_atlas(self, points: FloatArray) -> FloatArray:
         factor = self._scale * _ATLAS_FACTOR
         return np.asarray(points * factor + (0.5 * factor - 0.5), np.float32)
 
+    def _clip(self, box: tuple[int, int, int, int], outline: FloatArray) -> tuple[int, int, int, int]:
+        """Make what was rasterised transparent outside the outline; returns the smaller box."""
+        margin = int(np.ceil(2 * _RIM_PX))
+        low, high = np.floor(outline.min(0)).astype(int) - margin, np.ceil(outline.max(0)).astype(int) + margin
+        x0, y0 = max(box[0], int(low[0])), max(box[1], int(low[1]))
+        x1, y1 = min(box[2], int(high[0]) + 1), min(box[3], int(high[1]) + 1)
+        if x0 >= x1 or y0 >= y1:
+            return 0, 0, 0, 0
+        inside = np.zeros((y1 - y0, x1 - x0), np.float32)
+        shape = np.round((outline - np.array([x0, y0], np.float32)) * 16).astype(np.int32)
+        cv2.fillPoly(inside, [shape], 1.0, shift=4)
+        cv2.polylines(inside, [shape], True, 1.0, thickness=margin, shift=4)
+        self._opacity[y0:y1, x0:x1] *= inside
+        return x0, y0, x1, y1
+
+    def _outline(self, sheet: FloatArray, opening: Opening) -> FloatArray:
+        return np.concatenate([sheet[opening.upper, :2], sheet[opening.lower[-2:0:-1], :2]])
+
+    @functools.cached_property
+    def _moving_sheet(self) -> npt.NDArray[np.int32]:
+        return np.ascontiguousarray(self.relief.triangles[self._moving])
+
+    @functools.cached_property
     def _sheet_attributes(self) -> FloatArray:
         opacity = np.ones(len(self.relief.rest), np.float32)
         for opening in self._openings():
@@ -179,22 +211,11 @@ class Renderer:
     def _openings(self) -> tuple[Opening, ...]:
         return (self.relief.mouth, *self.relief.eyes.values())
 
-    def _draw_sheet(
-        self,
-        image: npt.NDArray[np.uint8],
-        coefficients: FloatArray,
-        turn: FloatArray,
-        move: FloatArray,
-    ) -> None:
-        relief = self.relief
-        points = relief.rest + _moved(relief.basis, coefficients)
+    def _draw_sheet(self, image: npt.NDArray[np.uint8], sheet: FloatArray) -> None:
+        attributes = self._sheet_attributes.copy()
         for opening in self._openings():
-            _part(points, opening, relief.down)
-        placed = self._place(points, relief.head_weight, turn, move)
-        attributes = self._sheet_attributes()
-        for opening in self._openings():
-            self._hang_rims(placed, attributes, opening)
-        self._draw(image, placed, relief.triangles[self._moving], attributes, self._atlas)
+            self._hang_rims(sheet, attributes, opening)
+        self._draw(image, sheet, self._moving_sheet, attributes, self._atlas)
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
         """Let the soft edges reach a pixel or so into the opening, and no further than its middle."""
@@ -212,16 +233,21 @@ class Renderer:
     def _draw_mouth(
         self,
         image: npt.NDArray[np.uint8],
+        sheet: FloatArray,
         coefficients: FloatArray,
         turn: FloatArray,
         move: FloatArray,
     ) -> None:
         mouth = self.mouth
-        if coefficients[expression_index("jawOpen")] < 0.01 and not coefficients[26:49].any():
-            return
-        points = mouth.rest + _moved(mouth.basis, coefficients)
+        points = displaced(mouth.rest, mouth.basis, coefficients)
         placed = self._place(points, None, turn, move)
-        self._draw(image, placed, mouth.triangles, mouth.attributes, mouth.palette)
+        opening = self._outline(sheet, self.relief.mouth)
+        self._draw(image, placed, mouth.triangles, mouth.attributes, mouth.palette, opening)
+        # Teeth of a few pixels have hard edges; the portrait's own pixels do not. The sheet then covers the rest.
+        (x0, y0), (x1, y1) = np.floor(opening.min(0)).astype(int) - 3, np.ceil(opening.max(0)).astype(int) + 4
+        inside = image[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+        if inside.size:
+            cv2.GaussianBlur(inside, (0, 0), _MOUTH_BLUR_PX, dst=inside)
 
     def _gaze(self, expression: npt.ArrayLike) -> dict[str, FloatArray]:
         """Return where each eye looks, as a unit vector in the head's frame."""
@@ -234,6 +260,7 @@ class Renderer:
     def _draw_eyes(
         self,
         image: npt.NDArray[np.uint8],
+        sheet: FloatArray,
         coefficients: FloatArray,
         turn: FloatArray,
         move: FloatArray,
@@ -245,12 +272,8 @@ class Renderer:
             uv = self._to_atlas(eye.texture(shift))
             attributes = np.column_stack([uv, np.ones(len(uv), np.float32)]).astype(np.float32)
             placed = self._place(eye.rest, None, turn, move)
-            self._draw(image, placed, eye.triangles, attributes, self._atlas)
-
-
-def _moved(basis: FloatArray, coefficients: FloatArray) -> FloatArray:
-    active = np.flatnonzero(np.abs(coefficients) > 1e-4)
-    return np.asarray(np.tensordot(coefficients[active], basis[active], 1), np.float32)
+            opening = self._outline(sheet, self.relief.eyes[side])
+            self._draw(image, placed, eye.triangles, attributes, self._atlas, opening)
 
 
 def _part(points: FloatArray, opening: Opening, down: FloatArray) -> None:

@@ -9,12 +9,33 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["blend", "rasterise"]
+__all__ = ["blend", "displaced", "rasterise"]
 
 _FAR = np.float32(1e9)
 _SLACK = np.float32(1e-4)
 _TINY = np.float32(1e-9)
 _TO_256 = np.float32(256.0 / 255.0)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def displaced(
+    rest: npt.NDArray[np.float32],
+    basis: npt.NDArray[np.float32],
+    coefficients: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Return `rest` [V, 3] plus the displacements `basis` [K, V, 3] under coefficients [K].
+
+    Most coefficients of a frame are 0 and cost nothing, which a matrix product would not know; nor would it stay on
+    the caller's thread.
+    """
+    moved = rest.copy()
+    for index in range(coefficients.shape[0]):
+        coefficient = coefficients[index]
+        if abs(coefficient) > np.float32(1e-4):
+            for vertex in range(rest.shape[0]):
+                for axis in range(3):
+                    moved[vertex, axis] += coefficient * basis[index, vertex, axis]
+    return moved
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
@@ -32,13 +53,22 @@ def rasterise(
         points: `[V, 3]` pixel x, pixel y (centres at whole numbers) and depth, smaller is nearer.
         triangles: `[F, 3]` indices into `points`, drawn from both sides.
         attributes: `[V, 3]` what is interpolated: atlas x, atlas y, opacity in [0, 1].
-        depth: `[H, W]`; cleared here.
+        depth: `[H, W]`; cleared here within the returned box.
         where: `[H, W, 2]` atlas x and y; written where a triangle is nearest.
         opacity: `[H, W]`; written where a triangle is nearest.
     """
     height, width = depth.shape
-    depth[:] = _FAR
-    box_x0, box_y0, box_x1, box_y1 = width, height, 0, 0
+    left, top, right, bottom = np.float32(width), np.float32(height), np.float32(0), np.float32(0)
+    for face in range(triangles.shape[0]):
+        for corner in range(3):
+            point = triangles[face, corner]
+            left, right = min(left, points[point, 0]), max(right, points[point, 0])
+            top, bottom = min(top, points[point, 1]), max(bottom, points[point, 1])
+    box_x0, box_y0 = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
+    box_x1, box_y1 = min(width, int(np.ceil(right)) + 1), min(height, int(np.ceil(bottom)) + 1)
+    for y in range(box_y0, box_y1):
+        for x in range(box_x0, box_x1):
+            depth[y, x] = _FAR
     for face in range(triangles.shape[0]):
         i, j, k = triangles[face, 0], triangles[face, 1], triangles[face, 2]
         xi, yi, zi = points[i, 0], points[i, 1], points[i, 2]
@@ -53,8 +83,6 @@ def rasterise(
         y1 = min(height - 1, int(np.floor(max(yi, yj, yk) + 1e-3)))
         if x0 > x1 or y0 > y1:
             continue
-        box_x0, box_y0 = min(box_x0, x0), min(box_y0, y0)
-        box_x1, box_y1 = max(box_x1, x1 + 1), max(box_y1, y1 + 1)
         inverse = np.float32(1.0) / area
         # Barycentric weights of j and k, linear in x and y.
         bj_x, bj_y = (yk - yi) * inverse, -(xk - xi) * inverse
