@@ -29,7 +29,7 @@ class EyePatch:
     rest: FloatArray  # [V, 3] where the patch lies
     triangles: npt.NDArray[np.int32]  # [F, 3]
     slides: FloatArray  # [V] share of the iris's shift at each point
-    upper: FloatArray  # [V] y of the highest pixel that may be fetched in this column
+    upper: FloatArray  # [V] y of the highest pixel that may be fetched for each point
     lower: FloatArray  # [V]
     radius_px: float  # of the iris
 
@@ -72,7 +72,8 @@ def make_eye(portrait: Portrait, side: str, depth_px: float) -> EyePatch:
         rest=rest.astype(np.float32),
         triangles=triangles.astype(np.int32),
         slides=slides.ravel().astype(np.float32),
-        upper=np.broadcast_to(top + _INSET * tall, y.shape).ravel().astype(np.float32),
-        lower=np.broadcast_to(bottom - _INSET * tall, y.shape).ravel().astype(np.float32),
+        # A point beyond a limit at rest may stay there: an eye that looks straight ahead is the still's own.
+        upper=np.minimum(y, top + _INSET * tall).ravel().astype(np.float32),
+        lower=np.maximum(y, bottom - _INSET * tall).ravel().astype(np.float32),
         radius_px=radius,
     )

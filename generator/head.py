@@ -1,8 +1,9 @@
-"""The head model: one mesh of head, neck and shoulders with 52 expressions, shapes and the 478 landmarks.
+"""The head model: one mesh of head, neck and shoulders with 52 expressions, shapes and the 478
+landmarks.
 
-Sitters are rendered from it and portraits are fitted with it. The frame is the camera's (x right, y down, z away);
-the face looks along -z, the unit is the distance between the eyeballs' centres and the origin lies midway between
-them. "Left" is the sitter's left, which is +x, the picture's right.
+Sitters are rendered from it and portraits are fitted with it. The frame is the camera's (x right, y
+down, z away); the face looks along -z, the unit is the distance between the eyeballs' centres and
+the origin lies midway between them. "Left" is the sitter's left, which is +x, the picture's right.
 """
 
 import dataclasses
@@ -37,7 +38,8 @@ PARTS = (
     "skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes", "inner_mouth", "socket",
 )  # fmt: skip
 LANDMARKS = 478
-# The landmarker's iris points: centre, then four points on the rim. The first five lie on the sitter's right eye.
+# The landmarker's iris points: centre, then four points on the rim. The first five lie on the
+# sitter's right eye.
 PUPILS = {"right": 468, "left": 473}
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,20 +47,24 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class HeadModel:
-    """A mean adult head and the bases that move it. Made by `python -m obverse.generator.sitters.build`."""
+    """A mean adult head and the bases that move it. Made by `python -m
+    obverse.generator.sitters.build`."""
 
     vertices: FloatArray  # [V, 3] the neutral mean adult
     triangles: npt.NDArray[np.int32]  # [F, 3] counter-clockwise seen from outside in a y-up view
     parts: npt.NDArray[np.uint8]  # [F] SKIN, EYE_LEFT, ...
     vertex_parts: npt.NDArray[np.uint8]  # [V]
     uv: FloatArray  # [F, 3, 2] texture coordinates a corner, origin at the upper left
-    expressions: FloatArray  # [52, V, 3] displacements at coefficient 1, in the order of EXPRESSIONS
-    shapes: FloatArray  # [K, V, 3] displacements of one standard deviation, principal components of adults
+    # [52, V, 3] displacements at coefficient 1, in the order of EXPRESSIONS
+    expressions: FloatArray
+    # [K, V, 3] displacements of one standard deviation, principal components of adults
+    shapes: FloatArray
     shape_deviations: FloatArray  # [K] root mean square displacement of one standard deviation
     head_weight: FloatArray  # [V] 1 turns with the head, 0 stays with the shoulders
     eye_centres: FloatArray  # [2, 3] left, right
     eye_radius: float
-    gaze_angles: FloatArray  # [2, 4] radians at coefficient 1: eye (left, right) x (down, in, out, up)
+    # [2, 4] radians at coefficient 1: eye (left, right) x (down, in, out, up)
+    gaze_angles: FloatArray
     neck_pivot: FloatArray  # [3] about which the head turns
     jaw_hinge: FloatArray  # [3] midpoint of the jaw's joints
     landmark_triangles: npt.NDArray[np.int32]  # [478] the triangle under each landmark
@@ -78,7 +84,8 @@ class HeadModel:
         return np.flatnonzero(self.parts == SKIN).astype(np.int32)
 
     def shaped(self, weights: npt.ArrayLike) -> FloatArray:
-        """Return neutral vertices [V, 3] of an identity with `K' <= K` shape weights in standard deviations."""
+        """Return neutral vertices [V, 3] of an identity with `K' <= K` shape weights in standard
+        deviations."""
         weights = np.asarray(weights, np.float32)
         if weights.ndim != 1 or len(weights) > len(self.shapes):
             raise ConfigError(
@@ -90,11 +97,14 @@ class HeadModel:
     def expressed(self, neutral: FloatArray, expression: npt.ArrayLike) -> FloatArray:
         """Return an identity's vertices [V, 3] with an expression [52], the head not yet turned.
 
-        Displacements add up; `mouthClose` closes no further than `jawOpen` opens, and eyeballs turn rigidly.
+        Displacements add up; `mouthClose` closes no further than `jawOpen` opens, and eyeballs turn
+        rigidly.
         """
         coefficients = np.clip(np.asarray(expression, np.float32), -0.2, 1.2).copy()
         close = expression_index("mouthClose")
-        coefficients[close] = min(coefficients[close], max(coefficients[expression_index("jawOpen")], 0.0))
+        coefficients[close] = min(
+            coefficients[close], max(coefficients[expression_index("jawOpen")], 0.0)
+        )
         active = np.flatnonzero(np.abs(coefficients) > 1e-4)
         posed = neutral + np.tensordot(coefficients[active], self.expressions[active], axes=(0, 0))
         for side, part in enumerate((EYE_LEFT, EYE_RIGHT)):
@@ -121,10 +131,17 @@ class HeadModel:
         yaw = (outward - inward) if side == 0 else (inward - outward)
         return np.asarray(rotation_matrix([down - up, yaw, 0.0]), np.float32)
 
-    def turned(self, vertices: FloatArray, rotation: npt.ArrayLike, translation: npt.ArrayLike) -> FloatArray:
-        """Return vertices with the head turned about the neck (pitch, yaw, roll) and moved; shoulders stay."""
+    def turned(
+        self, vertices: FloatArray, rotation: npt.ArrayLike, translation: npt.ArrayLike
+    ) -> FloatArray:
+        """Return vertices with the head turned about the neck (pitch, yaw, roll) and moved;
+        shoulders stay."""
         matrix = rotation_matrix(rotation).astype(np.float32)
-        turned = (vertices - self.neck_pivot) @ matrix.T + self.neck_pivot + np.asarray(translation, np.float32)
+        turned = (
+            (vertices - self.neck_pivot) @ matrix.T
+            + self.neck_pivot
+            + np.asarray(translation, np.float32)
+        )
         weight = self.head_weight[:, None]
         return np.asarray(weight * turned + (1 - weight) * vertices, np.float32)
 
@@ -142,7 +159,9 @@ def _unpacked(archive: Any, name: str) -> FloatArray:
 
 @functools.cache
 def _arrays() -> dict[str, Any]:
-    with np.load(weight_path("obverse.generator.sitters", "head.npz"), allow_pickle=False) as archive:
+    with np.load(
+        weight_path("obverse.generator.sitters", "head.npz"), allow_pickle=False
+    ) as archive:
         arrays: dict[str, Any] = {
             field.name: archive[field.name]
             for field in dataclasses.fields(HeadModel)
@@ -152,7 +171,9 @@ def _arrays() -> dict[str, Any]:
         arrays["shapes"] = _unpacked(archive, "shapes")
         arrays["eye_radius"] = float(archive["eye_radius"])
     if len(arrays["expressions"]) != len(EXPRESSIONS):
-        raise ConfigError(f"the head pack has {len(arrays['expressions'])} expressions, not {len(EXPRESSIONS)}.")
+        raise ConfigError(
+            f"the head pack has {len(arrays['expressions'])} expressions, not {len(EXPRESSIONS)}."
+        )
     for value in arrays.values():
         if isinstance(value, np.ndarray):
             value.setflags(write=False)

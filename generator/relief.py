@@ -33,7 +33,8 @@ FloatArray = npt.NDArray[np.float32]
 _GRID_CELLS = 44  # across the picture
 _NEIGHBOURS = 6
 _REACH = 0.30  # interocular distances over which an expression dies away outside the head's skin
-_LID_REACH = 0.10
+_LID_REACH = 0.13
+_UPPER_LID, _LOWER_LID = 0.014, 0.006  # interocular distances that the cut lies outside the landmarks
 _LIP_REACH = 0.16
 _STEEPEST = 0.9  # depth per distance around the face
 _SOFTENINGS = 10
@@ -79,6 +80,7 @@ def build_relief(portrait: Portrait, fitted: FittedHead, model: HeadModel) -> Re
     landmarks = portrait.landmarks[:SKIN_LANDMARKS, :2]
     outer, outer_triangles = _surroundings(portrait, fitted.scale_px)
     points2d = np.concatenate([landmarks, outer]).astype(np.float32)
+    _widen_lids(points2d, fitted.scale_px)
     source = _visible_skin(fitted, model, portrait, (height, width))
     depth, weight, basis = _taken_from(source, points2d, fitted.scale_px, model)
     exact = _landmark_fields(fitted, model)
@@ -141,6 +143,16 @@ def build_relief(portrait: Portrait, fitted: FittedHead, model: HeadModel) -> Re
         pivot=pivot,
         down=down.astype(np.float32),
     )
+
+
+def _widen_lids(points: FloatArray, interocular_px: float) -> None:
+    """Move the cut around each eye outwards, in place: the landmarks lie on the white, the lashes go with the lids."""
+    for side in ("left", "right"):
+        upper, lower = list(EYE_UPPER[side][1:-1]), list(EYE_LOWER[side][1:-1])
+        across = points[upper] - points[lower]
+        across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+        points[upper] += across * np.float32(_UPPER_LID * interocular_px)
+        points[lower] -= across * np.float32(_LOWER_LID * interocular_px)
 
 
 def _surroundings(

@@ -29,6 +29,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
+_SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX = 0.8
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 _ATLAS_FACTOR = 2  # the atlas has twice the output's resolution, so that bilinear sampling loses nothing
@@ -95,7 +96,7 @@ class Renderer:
         image = self._plate.copy()
         points = displaced(self.relief.rest, self.relief.basis, coefficients)
         for opening in self._openings():
-            _part(points, opening, self.relief.down)
+            _part(points, opening, self.relief.down, _SEAL * self.fitted.scale_px)
         sheet = self._place(points, self.relief.head_weight, turn, move)
         self._draw_eyes(image, sheet, coefficients, turn, move)
         self._draw_mouth(image, sheet, coefficients, turn, move)
@@ -276,13 +277,14 @@ class Renderer:
             self._draw(image, placed, eye.triangles, attributes, self._atlas, opening)
 
 
-def _part(points: FloatArray, opening: Opening, down: FloatArray) -> None:
-    """Keep the two contours of an opening from crossing: where they would, they meet halfway."""
+def _part(points: FloatArray, opening: Opening, down: FloatArray, seal_px: float) -> None:
+    """Keep the two contours of an opening from crossing: where they would, or nearly touch, they meet halfway."""
     upper, lower = opening.upper[1:-1], opening.lower[1:-1]
     gap = (points[lower, :2] - points[upper, :2]) @ down
-    overlap = np.minimum(gap, 0.0)[:, None] * down * np.float32(0.5)
-    points[upper, :2] += overlap
-    points[lower, :2] -= overlap
+    shut = gap < seal_px
+    middle = 0.5 * (points[upper[shut]] + points[lower[shut]])
+    points[upper[shut]] = middle
+    points[lower[shut]] = middle
 
 
 def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -29,7 +29,8 @@ def sha256_file(path: Path) -> str:
 
 
 def _directory(part: str) -> Path:
-    return Path(str(importlib.resources.files(part))) / "weights"
+    # Joined first: a part is a namespace package, which has no single path of its own.
+    return Path(str(importlib.resources.files(part) / "weights"))
 
 
 def card(part: str, name: str) -> dict[str, Any]:

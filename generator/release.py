@@ -1,0 +1,442 @@
+"""The only door out: a clip leaves marked, encoded, signed, registered and checked, or not at all.
+
+Everything is made in a hidden folder beside the destination; the last step is a rename. Whatever
+goes wrong before it, no file, no half file and no registry row remains. There is no way to leave a
+step out.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import obverse
+from obverse.clip import Clip
+from obverse.errors import OutputExistsError, ReleaseError, RightsError
+from obverse.media.still import read_still, write_still
+from obverse.media.video import EncodeConfig, VideoWriter, crop_even, probe, read_frames
+from obverse.provenance.identity import SigningIdentity
+from obverse.provenance.manifest import Signed, sign
+from obverse.provenance.registry import Registry
+from obverse.provenance.verify import verify
+from obverse.watermark.carriers import DEFAULT_KEY
+from obverse.watermark.embed import Embedder, MarkConfig
+from obverse.watermark.extract import extract_frames
+from obverse.weights import sha256_file
+
+__all__ = ["RIGHTS", "release", "release_still", "require_rights", "sweep"]
+
+Frame = npt.NDArray[np.uint8]
+Sound = tuple[npt.NDArray[np.float32], int]  # mono samples in [-1, 1], rate in Hz
+
+RIGHTS = ("synthetic", "public-domain", "consented")
+
+_FILM = ".mp4"
+_STILLS = (".png", ".jpg", ".jpeg", ".webp")
+_HIDDEN = ".release-"  # what the folders in which clips are made are called
+
+# Frames in flight between rendering, marking and encoding: enough to even out their pace.
+_IN_FLIGHT = 12
+# A clip as short as this is kept in memory (39 MB at 512x512), to be marked more strongly if its
+# mark is not read.
+_KEPT_FRAMES = 50
+_STRONGER_DB = (42.0, 40.0)
+# The mark is the same in every frame, so a part of a clip answers for the whole; the rest is read
+# if it does not.
+_READ_BACK_FRAMES = (24, 400)
+
+
+def require_rights(clip: Clip) -> None:
+    """Refuse a clip made from a portrait without a statement of the rights to use it.
+
+    Raises:
+        RightsError: a synthetic clip's rights are not one of `RIGHTS`.
+    """
+    if clip.label == "synthetic" and clip.rights not in RIGHTS:
+        given = "nothing" if clip.rights is None else repr(clip.rights)
+        raise RightsError(
+            f"clip {clip.id} states {given} as the rights to its portrait; "
+            f"state one of {', '.join(RIGHTS)}."
+        )
+
+
+def release(
+    frames: Iterable[Frame],
+    clip: Clip,
+    destination: Path,
+    *,
+    audio: Sound | None = None,
+    inputs: Mapping[str, Path] | None = None,
+    identity: SigningIdentity | None = None,
+    registry: Registry | None = None,
+    encode: EncodeConfig | None = None,
+    key: bytes = DEFAULT_KEY,
+    force: bool = False,
+) -> Clip:
+    """Mark, encode, sign, check and register a clip, and only then put it into place.
+
+    Args:
+        frames: `[H, W, 3] uint8 RGB`, all of one size, taken one by one as they are rendered.
+        clip: what is known of the clip; size, length, mark, manifest, encoder, sha256 and path are
+            filled in.
+        destination: an mp4 in a folder that exists.
+        audio: the sound, padded or cut to the length of the picture.
+        inputs: files that the manifest names as ingredients, by role (portrait, audio, driving,
+            source).
+        identity: who signs; None is this installation's development identity.
+        registry: where the mark and the manifest are kept; None is the user's own.
+        encode: encoder settings.
+        key: the watermark's key.
+        force: replace a destination that exists.
+
+    Returns:
+        The clip as released.
+
+    Raises:
+        RightsError: the rights to the portrait are not stated.
+        OutputExistsError: the destination exists and `force` is not set.
+        ReleaseError: there are no frames, or a check of the finished file failed.
+        ObverseError: a step failed; nothing was written.
+    """
+    with _passage(clip, destination, (_FILM,), identity, registry, force=force) as passage:
+        work = _Film(passage, audio, encode or EncodeConfig(), key, inputs)
+        made = work.make(work.watched(frames), MarkConfig())
+        for psnr_db in _STRONGER_DB:
+            if made is not None or not work.kept:
+                break
+            made = work.make(iter(work.kept), MarkConfig(psnr_db=psnr_db))
+        if made is None:
+            raise ReleaseError(
+                f"the mark of clip {clip.id} was not read back; make the clip longer, or larger "
+                f"than {work.width}x{work.height}, or lower crf from {work.config.crf:g}."
+            )
+        return passage.leave(*made)
+
+
+def release_still(
+    image: Frame,
+    clip: Clip,
+    destination: Path,
+    *,
+    inputs: Mapping[str, Path] | None = None,
+    identity: SigningIdentity | None = None,
+    registry: Registry | None = None,
+    key: bytes = DEFAULT_KEY,
+    force: bool = False,
+) -> Clip:
+    """Do for one picture what `release` does for a film: `[H, W, 3] uint8 RGB` to png, jpg or webp.
+
+    Raises:
+        The errors of `release`.
+    """
+    with _passage(clip, destination, _STILLS, identity, registry, force=force) as passage:
+        height, width = image.shape[:2]
+        plain, signed_path = passage.path("plain"), passage.path("signed")
+        for psnr_db in (MarkConfig().psnr_db, *_STRONGER_DB):
+            embedder = Embedder(passage.payload, key, MarkConfig(psnr_db=psnr_db))
+            write_still(plain, embedder.embed_frame(image))
+            marked = passage.marked(
+                frames=1,
+                width=width,
+                height=height,
+                encoder={"codec": destination.suffix[1:].lower(), "mark_psnr_db": psnr_db},
+            )
+            signed = passage.sign(plain, signed_path, marked, inputs)
+            if passage.carries_mark([read_still(signed_path)], key):
+                return passage.leave(marked, signed, signed_path)
+    raise ReleaseError(
+        f"the mark of picture {clip.id} was not read back; make it larger than {width}x{height}, "
+        "or save it as png."
+    )
+
+
+def sweep(folder: Path) -> None:
+    """Remove what releases into `folder` left when their process was killed.
+
+    Only for a folder into which nobody releases at the moment.
+    """
+    for left in folder.glob(f"{_HIDDEN}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _require_place(destination: Path, suffixes: tuple[str, ...], *, force: bool) -> None:
+    if destination.suffix.lower() not in suffixes:
+        raise ReleaseError(f"{destination} must end in {' or '.join(suffixes)}; name it so.")
+    if destination.is_dir() or not destination.parent.is_dir():
+        raise ReleaseError(
+            f"{destination} must be a file in a folder that exists; make the folder first."
+        )
+    _require_free(destination, force=force)
+
+
+def _require_free(destination: Path, *, force: bool) -> None:
+    if destination.exists() and not force:
+        raise OutputExistsError(
+            f"{destination} exists already; pass --force (force=True) to replace it."
+        )
+
+
+def _recorded_path(clip: Clip, destination: Path) -> str:
+    """Keep a path that is relative to a corpus; any other becomes the path that was written."""
+    relative = clip.path and destination.resolve().as_posix().endswith("/" + clip.path)
+    return clip.path if relative else str(destination)
+
+
+def _put(source: Path, destination: Path, *, force: bool) -> None:
+    try:
+        if force:
+            os.replace(source, destination)
+            return
+        try:
+            # A link refuses to replace a file that somebody else made in the meantime; a rename
+            # would not.
+            os.link(source, destination)
+        except OSError:
+            # A file system without links: looking first has to do.
+            _require_free(destination, force=False)
+            os.replace(source, destination)
+    except OSError as error:
+        raise ReleaseError(f"{destination} cannot be put into place: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def _passage(
+    clip: Clip,
+    destination: Path,
+    suffixes: tuple[str, ...],
+    identity: SigningIdentity | None,
+    registry: Registry | None,
+    *,
+    force: bool,
+) -> Iterator["_Passage"]:
+    """Check what can be checked before any work, and clean up whatever happens after."""
+    require_rights(clip)
+    _require_place(destination, suffixes, force=force)
+    identity = identity or SigningIdentity.default()
+    with contextlib.ExitStack() as stack:
+        if registry is None:
+            registry = stack.enter_context(Registry())
+        payload = registry.payload_for(clip.id)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=destination.parent))
+        except OSError as error:
+            raise ReleaseError(
+                f"{destination.parent} cannot be written to: {error.strerror}."
+            ) from error
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield _Passage(clip, destination, folder, payload, identity, registry, force)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Passage:
+    """What every clip goes through on its way out, film or still."""
+
+    clip: Clip
+    destination: Path
+    folder: Path
+    payload: int
+    identity: SigningIdentity
+    registry: Registry
+    force: bool
+
+    def path(self, name: str) -> Path:
+        """Return a path in the hidden folder."""
+        return self.folder / f"{name}{self.destination.suffix.lower()}"
+
+    def marked(self, **measured: Any) -> Clip:
+        """Return the clip with what its making has shown."""
+        clip = self.clip.replace(
+            mark=f"{self.payload:016x}",
+            tool=self.clip.tool or f"obverse {obverse.__version__}",
+            **measured,
+        )
+        if clip.label == "synthetic" and not clip.fake_segments:
+            clip = clip.replace(fake_segments=((0.0, clip.seconds),))
+        if any(end > clip.seconds + 1 / clip.fps for _, end in clip.fake_segments):
+            raise ReleaseError(
+                f"clip {clip.id} lasts {clip.seconds:g} s but has fake segments "
+                f"{clip.fake_segments}; end them in the clip."
+            )
+        return clip
+
+    def sign(
+        self, plain: Path, signed_path: Path, clip: Clip, inputs: Mapping[str, Path] | None
+    ) -> Signed:
+        """Sign a file and make sure that its manifest is trusted and says what was meant."""
+        signed = sign(plain, signed_path, clip, self.identity, inputs=inputs)
+        report = verify(signed_path, self.identity.anchors)
+        if report.state == "valid":
+            raise ReleaseError(
+                f"clip {clip.id} was signed by {report.signer}, who is not trusted under the "
+                f"identity's anchors ({', '.join(report.failures)}); give the root as its anchor."
+            )
+        if report.state != "trusted":
+            raise ReleaseError(
+                f"the manifest of clip {clip.id} is {report.state} ({', '.join(report.failures)}); "
+                "where an input is named, use a copy of it that carries no broken manifest."
+            )
+        if (report.id, report.label.get("id"), report.payload) != (
+            signed.id,
+            clip.id,
+            self.payload,
+        ):
+            raise ReleaseError(
+                f"the manifest of clip {clip.id} does not say what was signed; report this."
+            )
+        return signed
+
+    def carries_mark(self, frames: Iterable[Frame], key: bytes) -> bool:
+        """Whether the clip's own payload is read from some of its frames."""
+        reading = extract_frames(frames, key)
+        return reading.present and reading.payload == self.payload
+
+    def leave(self, clip: Clip, signed: Signed, signed_path: Path) -> Clip:
+        """Register the clip and put it into place: both or neither."""
+        released = clip.replace(
+            manifest=signed.id,
+            sha256=sha256_file(signed_path),
+            path=_recorded_path(clip, self.destination),
+        )
+        self.registry.add(released, signed.id, self.payload, manifest=signed.data)
+        try:
+            _put(signed_path, self.destination, force=self.force)
+        except BaseException:
+            self.registry.remove(signed.id)
+            raise
+        return released
+
+
+class _Film:
+    """Frames on their way to a signed film that was checked."""
+
+    def __init__(
+        self,
+        passage: _Passage,
+        audio: Sound | None,
+        config: EncodeConfig,
+        key: bytes,
+        inputs: Mapping[str, Path] | None,
+    ) -> None:
+        self.passage, self.audio, self.config, self.key, self.inputs = (
+            passage,
+            audio,
+            config,
+            key,
+            inputs,
+        )
+        self.clip = passage.clip
+        self.encoded, self.signed = passage.path("encoded"), passage.path("signed")
+        self.frames = self.width = self.height = 0
+        self.kept: list[Frame] = []  # all frames of a short clip, none of a long one
+
+    def watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield the frames at an even size, counting them, and keep those of a short clip."""
+        for frame in frames:
+            if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+                raise ReleaseError(
+                    f"frame {self.frames} is {frame.dtype} of shape {frame.shape}; "
+                    "release takes [H, W, 3] uint8 RGB."
+                )
+            # A copy: the renderer may draw the next frame into the same buffer while this one is in
+            # flight.
+            even = crop_even(frame).copy()
+            if self.frames == 0:
+                self.height, self.width = even.shape[:2]
+            elif even.shape[:2] != (self.height, self.width):
+                raise ReleaseError(
+                    f"frame {self.frames} is {even.shape[1]}x{even.shape[0]} in a clip of "
+                    f"{self.width}x{self.height}; all frames must be of one size."
+                )
+            self.frames += 1
+            if self.frames <= _KEPT_FRAMES:
+                self.kept.append(even)
+            else:
+                self.kept.clear()
+            yield even
+
+    def make(
+        self, frames: Iterator[Frame], strength: MarkConfig
+    ) -> tuple[Clip, Signed, Path] | None:
+        """Write the signed file and check it; None where only the mark did not come back."""
+        self._encode(frames, strength)
+        encoder = dataclasses.asdict(self.config) | {
+            "codec": "h264",
+            "mark_psnr_db": strength.psnr_db,
+        }
+        marked = self.passage.marked(
+            frames=self.frames, width=self.width, height=self.height, encoder=encoder
+        )
+        signed = self.passage.sign(self.encoded, self.signed, marked, self.inputs)
+        self._require_streams()
+        return (marked, signed, self.signed) if self._mark_comes_back() else None
+
+    def _encode(self, frames: Iterator[Frame], strength: MarkConfig) -> None:
+        """Mark in one thread and encode in another, while the caller renders in this one."""
+        first = next(frames, None)
+        if first is None:
+            raise ReleaseError(f"clip {self.clip.id} has no frames; a clip has at least one.")
+        embedder = Embedder(self.passage.payload, self.key, strength)
+        samples, rate = self.audio if self.audio is not None else (None, 16000)
+        flight: collections.deque[Future[None]] = collections.deque()
+        with (
+            VideoWriter(
+                self.encoded, self.width, self.height, self.clip.fps, self.config, samples, rate
+            ) as writer,
+            _pool("mark") as marking,
+            _pool("encode") as encoding,
+        ):
+
+            def write(marked: Future[Frame]) -> None:
+                writer.write(marked.result())
+
+            while first is not None:
+                flight.append(encoding.submit(write, marking.submit(embedder.embed_frame, first)))
+                if len(flight) > _IN_FLIGHT:
+                    flight.popleft().result()
+                first = next(frames, None)
+            while flight:
+                flight.popleft().result()
+
+    def _mark_comes_back(self) -> bool:
+        for limit in _READ_BACK_FRAMES:
+            if self.passage.carries_mark(read_frames(self.signed, max_frames=limit), self.key):
+                return True
+            if self.frames <= limit:
+                break
+        return False
+
+    def _require_streams(self) -> None:
+        info = probe(self.signed)
+        shape = (info.width, info.height, info.frames)
+        expected = (self.width, self.height, self.frames)
+        if shape != expected:
+            raise ReleaseError(
+                f"clip {self.clip.id} was encoded as {shape} and not as {expected} "
+                "(width, height, frames); report this with the clip's inputs."
+            )
+        if info.has_audio != (self.audio is not None):
+            raise ReleaseError(f"clip {self.clip.id} lost its sound, or gained one; report this.")
+        seconds = self.frames / self.clip.fps
+        if abs(info.seconds - seconds) > 1 / self.clip.fps:
+            raise ReleaseError(
+                f"clip {self.clip.id} lasts {info.seconds:.3f} s, not {seconds:.3f} s; report this."
+            )
+
+
+@contextlib.contextmanager
+def _pool(name: str) -> Iterator[ThreadPoolExecutor]:
+    """One thread, so that work stays in order; on a failure, work not begun is dropped."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,1 @@
+"""Faces in pictures: detection, 478 landmarks, expression coefficients, a person matte."""

@@ -1,0 +1,1 @@
+"""Moving pictures, sound and stills: streaming decode and encode."""

@@ -1,0 +1,90 @@
+"""Reading a stranger's manifest in a process of its own, with limits on time and memory.
+
+The manifest parser is native code that reads whatever the file holds. A file that crashes it, hangs
+it or makes it ask for all memory costs a child process and nothing else.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from obverse.errors import InputError, ProvenanceError
+from obverse.provenance.identity import default_anchors
+from obverse.provenance.verify import ManifestReport, verify
+
+__all__ = ["verify_isolated"]
+
+_MEMORY_BYTES = 2 << 30
+_MAX_ANSWER_BYTES = 8 << 20
+_CANNOT_READ = 2
+_MODULE = "obverse.provenance.isolation"
+
+
+def verify_isolated(
+    path: Path, anchors: bytes | None = None, *, timeout_seconds: float = 30.0
+) -> ManifestReport:
+    """Do what `verify` does, in a child process.
+
+    A file that brings the child down, or keeps it busy for longer than `timeout_seconds`, is
+    `invalid`.
+
+    Raises:
+        InputError: the file cannot be read.
+        ProvenanceError: the child could not be started.
+    """
+    trusted = default_anchors() if anchors is None else anchors
+    request = json.dumps(
+        {"path": str(path.resolve()), "anchors": trusted.decode(), "seconds": timeout_seconds}
+    )
+    try:
+        child = subprocess.run(
+            # -P: the folder we happen to stand in, perhaps beside the file, is not searched for
+            # modules.
+            [sys.executable, "-P", "-m", _MODULE],
+            input=request.encode(),
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _brought_down(f"reading the manifest took longer than {timeout_seconds:g} seconds")
+    except OSError as error:
+        raise ProvenanceError(
+            f"no process could be started to read {path}: {error.strerror}."
+        ) from error
+    if child.returncode == _CANNOT_READ:
+        raise InputError(child.stderr.decode(errors="replace").strip())
+    if child.returncode != 0 or len(child.stdout) > _MAX_ANSWER_BYTES:
+        return _brought_down(f"the reader ended with code {child.returncode}")
+    return ManifestReport.from_dict(json.loads(child.stdout))
+
+
+def _brought_down(why: str) -> ManifestReport:
+    return ManifestReport("invalid", failures=("manifest.unreadable",), warnings=(why,))
+
+
+def _limit(seconds: float) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows: the parent's time limit is all there is
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _child() -> int:
+    request = json.loads(sys.stdin.read())
+    _limit(request["seconds"])
+    try:
+        report = verify(Path(request["path"]), request["anchors"].encode())
+    except InputError as error:
+        sys.stderr.write(str(error))
+        return _CANNOT_READ
+    sys.stdout.write(json.dumps(report.to_dict()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_child())
