@@ -34,8 +34,10 @@ _GRID_CELLS = 44  # across the picture
 _NEIGHBOURS = 6
 _REACH = 0.30  # interocular distances over which an expression dies away outside the head's skin
 _LID_REACH = 0.13
-_UPPER_LID, _LOWER_LID = 0.014, 0.006  # interocular distances that the cut lies outside the landmarks
+_UPPER_LID, _LOWER_LID = 0.009, 0.022  # interocular distances that the cut lies outside the landmarks
 _LIP_REACH = 0.16
+_OPEN = 0.12  # a gap in interocular distances from which a still's mouth counts as fully open
+_TOUCHING = (0.035, 0.07)  # interocular distances: lips nearer than the first touch, beyond the second they do not
 _STEEPEST = 0.9  # depth per distance around the face
 _SOFTENINGS = 10
 _BORDER_SHARE = 0.07  # of the picture's side over which motion dies away towards a border that cuts the person
@@ -81,6 +83,7 @@ def build_relief(portrait: Portrait, fitted: FittedHead, model: HeadModel) -> Re
     outer, outer_triangles = _surroundings(portrait, fitted.scale_px)
     points2d = np.concatenate([landmarks, outer]).astype(np.float32)
     _widen_lids(points2d, fitted.scale_px)
+    _join_lips(points2d, fitted.scale_px)
     source = _visible_skin(fitted, model, portrait, (height, width))
     depth, weight, basis = _taken_from(source, points2d, fitted.scale_px, model)
     exact = _landmark_fields(fitted, model)
@@ -153,6 +156,19 @@ def _widen_lids(points: FloatArray, interocular_px: float) -> None:
         across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
         points[upper] += across * np.float32(_UPPER_LID * interocular_px)
         points[lower] -= across * np.float32(_LOWER_LID * interocular_px)
+
+
+def _join_lips(points: FloatArray, interocular_px: float) -> None:
+    """Where the still's lips touch, cut them along the middle of the dark line between them, in place.
+
+    The landmarks lie on either side of that line; cut there, it would fall into the opening and be lost.
+    """
+    upper, lower = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
+    across = points[lower] - points[upper]
+    gap = np.linalg.norm(across, axis=1, keepdims=True) / np.float32(interocular_px)
+    share = np.clip((_TOUCHING[1] - gap) / (_TOUCHING[1] - _TOUCHING[0]), 0, 1) * np.float32(0.5)
+    points[upper] += share * across
+    points[lower] -= share * across
 
 
 def _surroundings(
@@ -323,11 +339,14 @@ def _mend_blinks(points: FloatArray, basis: FloatArray, interocular_px: float) -
 
 def _close_lips(points: FloatArray, basis: FloatArray, fitted: FittedHead, down: FloatArray) -> FloatArray:
     """Return where the vertices lie once the still's own mouth is closed."""
+    upper, lower = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
+    gap = float(((points[lower, :2] - points[upper, :2]) @ down)[3:6].mean()) / fitted.scale_px
+    openness = float(np.clip(gap / _OPEN, 0, 1))  # lips that touch already stay as they are
     coefficients = np.zeros(len(EXPRESSIONS), np.float32)
     for name, share in _TAKEN_BACK.items():
-        coefficients[expression_index(name)] = -share * fitted.expression[expression_index(name)]
+        index = expression_index(name)
+        coefficients[index] = -share * openness * fitted.expression[index]
     rest = points + np.tensordot(coefficients, basis, 1)
-    upper, lower = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
     jaw = basis[expression_index("jawOpen")]
 
     def gaps() -> FloatArray:

@@ -29,8 +29,9 @@ FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
+_EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
-_MOUTH_BLUR_PX = 0.8
+_MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 _ATLAS_FACTOR = 2  # the atlas has twice the output's resolution, so that bilinear sampling loses nothing
 
@@ -71,6 +72,7 @@ class Renderer:
         self._depth = np.zeros(shape, np.float32)
         self._where = np.zeros((*shape, 2), np.float32)
         self._opacity = np.zeros(shape, np.float32)
+        self._edge_px = _EDGE * self.fitted.scale_px * self._scale * _ATLAS_FACTOR
         self._atlas = self._prepare_atlas()
         self._moving = self._moving_triangles()
         self._plate = self._prepare_plate()
@@ -217,6 +219,8 @@ class Renderer:
         for opening in self._openings():
             self._hang_rims(sheet, attributes, opening)
         self._draw(image, sheet, self._moving_sheet, attributes, self._atlas)
+        for opening in self._openings():
+            _soften(image, sheet[opening.upper, :2], sheet[opening.lower, :2])
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
         """Let the soft edges reach a pixel or so into the opening, and no further than its middle."""
@@ -228,6 +232,13 @@ class Renderer:
         placed[opening.upper_rim] = upper + step
         placed[opening.lower_rim] = lower - step
         opacity = 1 - reach / _RIM_PX
+        # An open edge shows lip or lid, not the dark line along which the two were cut.
+        apart = np.minimum(gap / (_APART * self.fitted.scale_px * self._scale), 1.0)
+        inwards = apart[:, None] * self.relief.down * np.float32(self._edge_px)
+        attributes[opening.upper[1:-1], :2] -= inwards
+        attributes[opening.lower[1:-1], :2] += inwards
+        attributes[opening.upper_rim, :2] = attributes[opening.upper[1:-1], :2]
+        attributes[opening.lower_rim, :2] = attributes[opening.lower[1:-1], :2]
         attributes[opening.upper_rim, 2] = opacity
         attributes[opening.lower_rim, 2] = opacity
 
@@ -285,6 +296,23 @@ def _part(points: FloatArray, opening: Opening, down: FloatArray, seal_px: float
     middle = 0.5 * (points[upper[shut]] + points[lower[shut]])
     points[upper[shut]] = middle
     points[lower[shut]] = middle
+
+
+def _soften(image: npt.NDArray[np.uint8], *lines: FloatArray) -> None:
+    """Take the staircase out of cut edges, in place: along the lines pixels are mixed with their neighbours."""
+    points = np.concatenate(lines)
+    limits = np.array([image.shape[1], image.shape[0]])
+    x0, y0 = np.clip(np.floor(points.min(0)).astype(int) - 3, 0, limits)
+    x1, y1 = np.clip(np.ceil(points.max(0)).astype(int) + 4, 0, limits)
+    if x0 >= x1 or y0 >= y1:
+        return
+    patch = image[y0:y1, x0:x1]
+    band = np.zeros(patch.shape[:2], np.uint8)
+    shapes = [np.round((line - np.array([x0, y0])) * 16).astype(np.int32) for line in lines]
+    cv2.polylines(band, shapes, False, 255, thickness=2, lineType=cv2.LINE_AA, shift=4)
+    share = band.astype(np.float32)[..., None] / 255
+    mixed = patch + share * (cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX).astype(np.float32) - patch)
+    patch[:] = (mixed + 0.5).astype(np.uint8)
 
 
 def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ __all__ = ["blend", "displaced", "rasterise"]
 _FAR = np.float32(1e9)
 _SLACK = np.float32(1e-4)
 _TINY = np.float32(1e-9)
+_SLIVER = np.float32(0.01)  # px^2 (twice the area); thinner triangles hold no pixel worth their rounding errors
 _TO_256 = np.float32(256.0 / 255.0)
 
 
@@ -75,7 +76,7 @@ def rasterise(
         xj, yj, zj = points[j, 0], points[j, 1], points[j, 2]
         xk, yk, zk = points[k, 0], points[k, 1], points[k, 2]
         area = (xj - xi) * (yk - yi) - (xk - xi) * (yj - yi)
-        if abs(area) < 1e-6:
+        if abs(area) < _SLIVER:
             continue
         x0 = max(0, int(np.ceil(min(xi, xj, xk) - 1e-3)))
         x1 = min(width - 1, int(np.floor(max(xi, xj, xk) + 1e-3)))
@@ -99,9 +100,10 @@ def rasterise(
         for y in range(y0, y1 + 1):
             # The span of x where all three weights are non-negative; the small slack closes hairline cracks.
             row = np.float32(y) - yi
-            row_j = row * bj_y - xi * bj_x
-            row_k = row * bk_y - xi * bk_x
-            low, high = np.float32(x0), np.float32(x1)
+            # Measured from the first corner: differences of far larger numbers would lose thin triangles' weights.
+            row_j = row * bj_y
+            row_k = row * bk_y
+            low, high = np.float32(x0) - xi, np.float32(x1) - xi
             for base, slope in (
                 (row_j, bj_x),
                 (row_k, bk_x),
@@ -112,12 +114,12 @@ def rasterise(
                 elif slope < -_TINY:
                     high = min(high, (-_SLACK - base) / slope)
                 elif base < -_SLACK:
-                    high = np.float32(-1.0)
-            first, last = int(np.ceil(low)), int(np.floor(high))
+                    high = low - np.float32(1.0)
+            first, last = int(np.ceil(low + xi)), int(np.floor(high + xi))
             if first > last:
                 continue
             # Stepping in float32 keeps the loop narrow; an index times a step would be computed in float64.
-            start = np.float32(first)
+            start = np.float32(first) - xi
             wj, wk = row_j + start * bj_x, row_k + start * bk_x
             z = zi + wj * dz_j + wk * dz_k
             u = ui + wj * du_j + wk * du_k
