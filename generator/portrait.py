@@ -18,6 +18,7 @@ from obverse.faces.landmarks import Face, FaceReader
 from obverse.faces.matte import person_matte
 from obverse.faces.pose import head_pose
 from obverse.generator.fill import fill_unknown, fill_with_grain
+from obverse.generator.motion import expression_index
 from obverse.media.still import read_still
 
 __all__ = ["Portrait", "PortraitConfig", "make_portrait", "read_portrait"]
@@ -28,6 +29,8 @@ MAX_YAW_DEGREES = 60.0
 # Beyond these the result is shown with a warning: measured by eye on photographs and paintings.
 WARN_YAW_DEGREES = 30.0
 WARN_INTEROCULAR_PX = 40
+WARN_JAW_OPEN = 0.4  # the still's own coefficient
+_JAW_OPEN = expression_index("jawOpen")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ def make_portrait(
         warnings.append(f"face turned {yaw:.0f} degrees: the far cheek may look stretched")
     if _interocular(chosen.landmarks) < WARN_INTEROCULAR_PX:
         warnings.append(f"small face ({_interocular(chosen.landmarks):.0f} px between the eyes): little detail")
+    if chosen.expression[_JAW_OPEN] > WARN_JAW_OPEN:
+        warnings.append("mouth wide open in the still: closing it may leave traces around the lips")
     matte, foreground, background = _cut_out(picture, landmarks, source_sha256)
     return Portrait(
         picture=picture,

@@ -1,0 +1,1 @@
+"""Figures: one script each, ratios measured side by side in one run."""
