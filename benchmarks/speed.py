@@ -1,7 +1,9 @@
-"""How fast a clip leaves, beside how fast its frames can be encoded at all: `python -m benchmarks.speed --json`.
+"""How fast a clip leaves, beside how fast its frames can be encoded at all: `python -m
+benchmarks.speed --json`.
 
-Both figures come from one run on the same frames, taken in turn, and medians are printed; so the ratio holds on a
-busy machine as well. "Released" counts everything from the loaded portrait to the signed file that was read back.
+Both figures come from one run on the same frames, taken in turn, and medians are printed; so the
+ratio holds on a busy machine as well. "Released" counts everything from the loaded portrait to the
+signed file that was read back.
 """
 
 import argparse
@@ -48,7 +50,9 @@ def _own_home() -> Iterator[Path]:
 
 
 def measure(size: int, repeats: int, seconds: float) -> dict[str, Any]:
-    """Return frames a second released and encoded only, their ratio, and CPU milliseconds a frame by stage."""
+    """Return frames a second released and encoded only, their ratio, and CPU milliseconds a frame
+    by stage.
+    """
     voice = list_voices()[0].id
     sound = voice_path(voice, 0)
     speech = read_speech_features(sound)

@@ -1,4 +1,6 @@
-"""Where the 478 landmarks lie: the contours of lips, eyes and face, as indices, from the sitter's right to left."""
+"""Where the 478 landmarks lie: the contours of lips, eyes and face, as indices, from the sitter's
+right to left.
+"""
 
 __all__ = [
     "EYE_LOWER",
@@ -32,5 +34,6 @@ EYE_LOWER = {
     "right": (33, 7, 163, 144, 145, 153, 154, 155, 133),
     "left": (362, 382, 381, 380, 374, 373, 390, 249, 263),
 }
-# The lid's skin above the upper contour, row by row outwards, index by index with EYE_UPPER's inner points.
+# The lid's skin above the upper contour, row by row outwards, index by index with EYE_UPPER's inner
+# points.
 IRIS = {"right": (468, 469, 470, 471, 472), "left": (473, 474, 475, 476, 477)}

@@ -1,7 +1,8 @@
 """Eyes that turn: a patch of the still's own pixels behind the lids, in which the iris slides.
 
-The iris keeps its shape and the white beside it is stretched or squeezed; nothing is painted. What a lid hides in the
-still is never fetched: samples are held inside the opening, a little away from the lashes.
+The iris keeps its shape and the white beside it is stretched or squeezed; nothing is painted. What
+a lid hides in the still is never fetched: samples are held inside the opening, a little away from
+the lashes.
 """
 
 import dataclasses
@@ -19,12 +20,15 @@ FloatArray = npt.NDArray[np.float32]
 _COLUMNS, _ROWS = 17, 9
 _BEYOND = 0.6  # of the opening's height that the patch goes on behind each lid
 _INSET = 0.16  # of the opening's height kept away from lashes and the wet edge when sampling
-_RIGID, _FIXED = 1.05, 2.6  # iris radii from the iris's centre: up to here it slides whole, from here nothing moves
+# Iris radii from the iris's centre: up to here it slides whole, from here nothing moves.
+_RIGID, _FIXED = 1.05, 2.6
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class EyePatch:
-    """One eye of a still. Positions are picture pixels, on a grid of `V` points from the upper left."""
+    """One eye of a still. Positions are picture pixels, on a grid of `V` points from the upper
+    left.
+    """
 
     rest: FloatArray  # [V, 3] where the patch lies
     triangles: npt.NDArray[np.int32]  # [F, 3]
@@ -34,7 +38,9 @@ class EyePatch:
     radius_px: float  # of the iris
 
     def texture(self, shift: npt.NDArray[np.floating]) -> FloatArray:
-        """Return where to fetch each point [V, 2] in the still once the iris has moved by `shift` [2] px."""
+        """Return where to fetch each point [V, 2] in the still once the iris has moved by `shift`
+        [2] px.
+        """
         fetched = self.rest[:, :2] - self.slides[:, None] * np.asarray(shift, np.float32)
         fetched[:, 1] = np.clip(fetched[:, 1], self.upper, self.lower)
         return fetched
@@ -57,7 +63,9 @@ def make_eye(portrait: Portrait, side: str, depth_px: float) -> EyePatch:
     distance = np.abs(columns - centre[0]) / max(radius, 1e-3)
     ramp = np.clip((_FIXED - distance) / (_FIXED - _RIGID), 0, 1)
     # The corners never move: they belong to the lids.
-    from_corner = np.clip(np.minimum(columns - x[0], x[-1] - columns) / max(0.6 * radius, 1e-3), 0, 1)
+    from_corner = np.clip(
+        np.minimum(columns - x[0], x[-1] - columns) / max(0.6 * radius, 1e-3), 0, 1
+    )
     slides = ramp * ramp * (3 - 2 * ramp) * from_corner
     rest = np.stack([columns, y, np.full(y.shape, depth_px)], -1).reshape(-1, 3)
     flat = np.arange(_ROWS * _COLUMNS, dtype=np.int32).reshape(_ROWS, _COLUMNS)
@@ -72,7 +80,8 @@ def make_eye(portrait: Portrait, side: str, depth_px: float) -> EyePatch:
         rest=rest.astype(np.float32),
         triangles=triangles.astype(np.int32),
         slides=slides.ravel().astype(np.float32),
-        # A point beyond a limit at rest may stay there: an eye that looks straight ahead is the still's own.
+        # A point beyond a limit at rest may stay there: an eye that looks straight ahead is the
+        # still's own.
         upper=np.minimum(y, top + _INSET * tall).ravel().astype(np.float32),
         lower=np.maximum(y, bottom - _INSET * tall).ravel().astype(np.float32),
         radius_px=radius,

@@ -1,8 +1,9 @@
 """Fitting the head model to a still: whose head it is, how it is turned, what face it makes.
 
-Pose is weak perspective, found by Gauss-Newton steps; shape and expression are linear in the landmarks and solved by
-ridge regression with the population's deviations and the blend-shape network's reading as priors (the scheme of
-Blanz & Vetter 1999 in the plain form of Huber et al. 2016, section 3).
+Pose is weak perspective, found by Gauss-Newton steps; shape and expression are linear in the
+landmarks and solved by ridge regression with the population's deviations and the blend-shape
+network's reading as priors (the scheme of Blanz & Vetter 1999 in the plain form of Huber et al.
+2016, section 3).
 """
 
 import dataclasses
@@ -20,19 +21,27 @@ __all__ = ["FittedHead", "fit_head"]
 
 SKIN_LANDMARKS = 468
 _ROUNDS = 5
-_SHAPE_RIDGE = 2.0e-3  # landmark error (interocular distances squared) that one deviation of shape is worth
+_SHAPE_RIDGE = (
+    2.0e-3  # landmark error (interocular distances squared) that one deviation of shape is worth
+)
 _EXPRESSION_RIDGE = 4.0e-3
 _OVAL_WEIGHT = 0.25  # the landmarker's oval slides along the cheek when a head turns
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class FittedHead:
-    """The head model in a portrait. Camera frame in picture pixels: x right, y down, z away, 0 at the eyes."""
+    """The head model in a portrait. Camera frame in picture pixels: x right, y down, z away, 0 at
+    the eyes.
+    """
 
     scale_px: float  # interocular distance of the head seen from the front
-    origin_px: npt.NDArray[np.float32]  # [2] where the point between the eyeballs lies in the picture
+    origin_px: npt.NDArray[
+        np.float32
+    ]  # [2] where the point between the eyeballs lies in the picture
     rotation: npt.NDArray[np.float32]  # [3, 3] head frame to camera frame
-    neutral: npt.NDArray[np.float32]  # [V, 3] the identity's neutral head, head frame, interocular distances
+    neutral: npt.NDArray[
+        np.float32
+    ]  # [V, 3] the identity's neutral head, head frame, interocular distances
     expression: npt.NDArray[np.float32]  # [52] what the still's face does
     error: float  # root mean square landmark distance in interocular distances
 
@@ -71,7 +80,9 @@ def fit_head(portrait: Portrait, model: HeadModel) -> FittedHead:
     def project(
         pose: npt.NDArray[np.float64], points: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        return np.asarray(np.exp(pose[3]) * (points @ rotation_matrix(pose[:3]).T)[:, :2] + pose[4:6])
+        return np.asarray(
+            np.exp(pose[3]) * (points @ rotation_matrix(pose[:3]).T)[:, :2] + pose[4:6]
+        )
 
     for _ in range(_ROUNDS):
         points = mean + np.tensordot(shape, shapes, 1) + np.tensordot(expression, expressions, 1)

@@ -1,7 +1,7 @@
 """Motion, the one language of faces: expression coefficients and head pose over time.
 
-Every method speaks it: the speech model writes it, a driving video is read into it, sitters perform it and
-renderers consume it. Editing pose without expression is a matter of slicing an array.
+Every method speaks it: the speech model writes it, a driving video is read into it, sitters perform
+it and renderers consume it. Editing pose without expression is a matter of slicing an array.
 """
 
 import dataclasses
@@ -17,21 +17,20 @@ __all__ = ["EXPRESSIONS", "FPS", "Motion", "expression_index", "rotation_matrix"
 
 FPS = 25
 
-# Apple's ARKit blend-shape locations in alphabetical order, the order of the landmarker's own outputs once its
-# first output, _neutral, is left out, with tongueOut as the 52nd. "Left" is the sitter's left (the picture's right).
+# Apple's ARKit blend-shape locations in alphabetical order, the order of the landmarker's own
+# outputs once its first output, _neutral, is left out, with tongueOut as the 52nd. "Left" is the
+# sitter's left (the picture's right).
 EXPRESSIONS: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
-    "cheekPuff", "cheekSquintLeft", "cheekSquintRight",
-    "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight",
-    "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight",
-    "eyeWideLeft", "eyeWideRight",
-    "jawForward", "jawLeft", "jawOpen", "jawRight",
-    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
-    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
-    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
-    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight",
-    "tongueOut",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
+    "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft",
+    "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight",
+    "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose",
+    "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight",
+    "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower",
+    "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight",
+    "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
 _INDEX = {name: index for index, name in enumerate(EXPRESSIONS)}
@@ -40,39 +39,47 @@ _INDEX = {name: index for index, name in enumerate(EXPRESSIONS)}
 def expression_index(name: str) -> int:
     """Return the column of an expression coefficient by its ARKit name."""
     if name not in _INDEX:
-        raise ConfigError(f"{name!r} is not an ARKit expression; see obverse.generator.motion.EXPRESSIONS.")
+        raise ConfigError(
+            f"{name!r} is not an ARKit expression; see obverse.generator.motion.EXPRESSIONS."
+        )
     return _INDEX[name]
 
 
 def rotation_matrix(rotation: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the rotation matrices `[..., 3, 3]` of (pitch, yaw, roll) `[..., 3]` in radians.
 
-    The frame is the camera's: x right, y down, z away. Positive pitch nods the face down, positive yaw turns it to
-    the picture's right, positive roll tilts it clockwise as seen. R = Rz(roll) Ry(-yaw) Rx(pitch).
+    The frame is the camera's: x right, y down, z away. Positive pitch nods the face down, positive
+    yaw turns it to the picture's right, positive roll tilts it clockwise as seen. R = Rz(roll)
+    Ry(-yaw) Rx(pitch).
     """
-    pitch, yaw, roll = np.moveaxis(np.asarray(rotation, dtype=np.float64), -1, 0)
+    angles = np.asarray(rotation, dtype=np.float64)
     # A face looks along -z. Rx(a) takes -z to (0, sin a, -cos a): down for a > 0.
     # Ry(-yaw) takes -z to (sin yaw, 0, -cos yaw): right for yaw > 0.
-    cp, sp = np.cos(pitch), np.sin(pitch)
-    cy, sy = np.cos(yaw), np.sin(yaw)
-    cr, sr = np.cos(roll), np.sin(roll)
-    one, zero = np.ones_like(cp), np.zeros_like(cp)
-
-    def stack(*rows: tuple[npt.NDArray[np.float64], ...]) -> npt.NDArray[np.float64]:
-        return np.stack([np.stack(row, -1) for row in rows], -2)
-
-    about_x = stack((one, zero, zero), (zero, cp, -sp), (zero, sp, cp))
-    about_y = stack((cy, zero, -sy), (zero, one, zero), (sy, zero, cy))
-    about_z = stack((cr, -sr, zero), (sr, cr, zero), (zero, zero, one))
-    return about_z @ about_y @ about_x
+    cp, cy, cr = (np.cos(angles[..., axis]) for axis in range(3))
+    sp, sy, sr = (np.sin(angles[..., axis]) for axis in range(3))
+    matrix = np.empty((*angles.shape, 3))
+    matrix[..., 0, 0] = cr * cy
+    matrix[..., 0, 1] = -cr * sy * sp - sr * cp
+    matrix[..., 0, 2] = -cr * sy * cp + sr * sp
+    matrix[..., 1, 0] = sr * cy
+    matrix[..., 1, 1] = -sr * sy * sp + cr * cp
+    matrix[..., 1, 2] = -sr * sy * cp - cr * sp
+    matrix[..., 2, 0] = sy
+    matrix[..., 2, 1] = cy * sp
+    matrix[..., 2, 2] = cy * cp
+    return matrix
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Motion:
     """A performance at 25 frames a second, `T` frames long."""
 
-    expression: npt.NDArray[np.float32]  # [T, 52] in [0, 1], in the order of EXPRESSIONS; 0 is the neutral face
-    rotation: npt.NDArray[np.float32]  # [T, 3] pitch, yaw, roll in radians, relative to the performer's rest pose
+    expression: npt.NDArray[
+        np.float32
+    ]  # [T, 52] in [0, 1], in the order of EXPRESSIONS; 0 is the neutral face
+    rotation: npt.NDArray[
+        np.float32
+    ]  # [T, 3] pitch, yaw, roll in radians, relative to the performer's rest pose
     translation: npt.NDArray[np.float32]  # [T, 3] x right, y down, z away, in interocular distances
 
     def __post_init__(self) -> None:
@@ -81,8 +88,12 @@ class Motion:
         shapes = (self.expression.shape, self.rotation.shape, self.translation.shape)
         if shapes != ((frames, len(EXPRESSIONS)), (frames, 3), (frames, 3)):
             raise ConfigError(f"a Motion needs shapes [T, 52], [T, 3] and [T, 3], not {shapes}.")
-        if not all(np.isfinite(part).all() for part in (self.expression, self.rotation, self.translation)):
-            raise ConfigError("a Motion holds values that are not finite; clean them before building it.")
+        if not all(
+            np.isfinite(part).all() for part in (self.expression, self.rotation, self.translation)
+        ):
+            raise ConfigError(
+                "a Motion holds values that are not finite; clean them before building it."
+            )
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -107,7 +118,9 @@ class Motion:
         )
 
     def with_expression(self, **tracks: npt.ArrayLike) -> Self:
-        """Return a copy with some coefficients replaced, as in `motion.with_expression(jawOpen=0.4)`."""
+        """Return a copy with some coefficients replaced, as in
+        `motion.with_expression(jawOpen=0.4)`.
+        """
         expression = self.expression.copy()
         for name, track in tracks.items():
             expression[:, expression_index(name)] = np.asarray(track, np.float32)
@@ -117,7 +130,10 @@ class Motion:
         """Write the performance to an `.npz` file."""
         with path.open("wb") as stream:
             np.savez_compressed(
-                stream, expression=self.expression, rotation=self.rotation, translation=self.translation
+                stream,
+                expression=self.expression,
+                rotation=self.rotation,
+                translation=self.translation,
             )
 
     @classmethod
@@ -127,4 +143,6 @@ class Motion:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(arrays["expression"], arrays["rotation"], arrays["translation"])
         except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path} is not a motion file (.npz with expression, rotation, translation).") from error
+            raise InputError(
+                f"{path} is not a motion file (.npz with expression, rotation, translation)."
+            ) from error

@@ -1,4 +1,6 @@
-"""Behind the lips: teeth, tongue and the dark of the mouth, placed by the fitted head and lit like the picture."""
+"""Behind the lips: teeth, tongue and the dark of the mouth, placed by the fitted head and lit like
+the picture.
+"""
 
 import dataclasses
 
@@ -22,9 +24,11 @@ FloatArray = npt.NDArray[np.float32]
 _LUMA = np.array([0.299, 0.587, 0.114])
 _SHADES = 64  # steps of a material's ramp from dark to lit
 _LINING_BEGINS = 0.12  # interocular distances behind the foremost tooth
-_UPPER_SHOWS = 0.030  # interocular distances that upper teeth reach below the seam of the closed lips
+# Interocular distances that upper teeth reach below the seam of the closed lips.
+_UPPER_SHOWS = 0.030
 _LOWER_HIDES = 0.000  # and that lower ones stay below it
-# Reflectances under white light, linear in the picture's own values: enamel, gum, tongue, cheek and palate.
+# Reflectances under white light, linear in the picture's own values: enamel, gum, tongue, cheek and
+# palate.
 _MATERIALS = {
     TEETH_UPPER: (0.98, 0.93, 0.85),
     TEETH_LOWER: (0.93, 0.87, 0.79),
@@ -47,7 +51,9 @@ class Mouth:
 
 
 def light_of(portrait: Portrait) -> npt.NDArray[np.float64]:
-    """Return what white looks like in the picture's light, [3] RGB in [0, 255], from the whites of the eyes."""
+    """Return what white looks like in the picture's light, [3] RGB in [0, 255], from the whites of
+    the eyes.
+    """
     picture = portrait.picture
     colours = []
     for side in ("left", "right"):
@@ -81,14 +87,14 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     chosen &= (model.parts != INNER_MOUTH) | (fitted.neutral[model.triangles, 2].min(1) > behind)
     triangles = model.triangles[chosen]
     vertices, local = np.unique(triangles, return_inverse=True)
-    local = local.reshape(-1, 3).astype(np.int32)
+    local = np.asarray(local.reshape(-1, 3), np.int32)
     part = np.zeros(len(vertices), np.int64)
     part[local.ravel()] = np.repeat(model.parts[chosen], 3)
     neutral = fitted.neutral[vertices]
     placed = fitted.to_picture(neutral)
     basis = fitted.direction(model.expressions[:, vertices])
     _hang(placed, neutral, part, relief, fitted.scale_px)
-    shade = _shade(neutral, local, part)
+    shade = _shade(neutral, np.asarray(local, np.int32), part)
     rows = np.array([_ROWS[int(p)] for p in part], np.float32)
     attributes = np.stack(
         [shade * (_SHADES - 1), rows * _ROW_PX + (_ROW_PX - 1) / 2, np.ones_like(shade)], -1
@@ -96,7 +102,7 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     return Mouth(
         rest=placed,
         basis=np.ascontiguousarray(basis),
-        triangles=np.ascontiguousarray(local),
+        triangles=np.ascontiguousarray(local, dtype=np.int32),
         attributes=np.ascontiguousarray(attributes, dtype=np.float32),
         palette=_palette(light_of(portrait)),
     )
@@ -109,7 +115,8 @@ def _hang(
     relief: Relief,
     interocular_px: float,
 ) -> None:
-    """Put the mouth behind these lips, in place: the fit misses them by a little, and a little shows.
+    """Put the mouth behind these lips, in place: the fit misses them by a little, and a little
+    shows.
 
     Upper incisors end just below the lips' seam and lower ones begin there, as in a mouth at rest.
     """
@@ -121,7 +128,10 @@ def _hang(
     incisors &= neutral[:, 2] < np.quantile(neutral[incisors, 2], 0.25)
     placed += across * float((middle - placed[incisors].mean(0)) @ across)
     shifts = {}
-    for teeth, sign, overhang in ((TEETH_UPPER, 1.0, _UPPER_SHOWS), (TEETH_LOWER, -1.0, -_LOWER_HIDES)):
+    for teeth, sign, overhang in (
+        (TEETH_UPPER, 1.0, _UPPER_SHOWS),
+        (TEETH_LOWER, -1.0, -_LOWER_HIDES),
+    ):
         front = placed[incisors & (part == teeth)]
         edge = sign * np.quantile(sign * (front @ down), 0.97)
         shifts[teeth] = float(middle @ down) + sign * overhang * interocular_px - edge

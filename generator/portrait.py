@@ -1,4 +1,5 @@
-"""One still becomes a `Portrait`: the face and its geometry, the person cut out, the background filled in.
+"""One still becomes a `Portrait`: the face and its geometry, the person cut out, the background
+filled in.
 
 Everything that depends on the picture alone is computed here, once, and can be saved.
 """
@@ -37,7 +38,9 @@ _JAW_OPEN = expression_index("jawOpen")
 class PortraitConfig:
     """How a still is framed."""
 
-    framing: Literal["head", "picture"] = "head"  # a square of head and shoulders, or the whole picture
+    framing: Literal["head", "picture"] = (
+        "head"  # a square of head and shoulders, or the whole picture
+    )
     head_share: float = 0.44  # of the square's side that the face takes from hairline to chin
     max_side_px: int = 1024  # working resolution; larger pictures are reduced to it
     min_side_px: int = 512  # smaller ones are enlarged to it
@@ -49,7 +52,9 @@ class PortraitConfig:
         if not 0.2 <= self.head_share <= 0.7:
             raise ConfigError(f"head_share is {self.head_share}; it must lie in [0.2, 0.7].")
         if not 128 <= self.min_side_px <= self.max_side_px <= 4096:
-            raise ConfigError("portrait sides must satisfy 128 <= min_side_px <= max_side_px <= 4096.")
+            raise ConfigError(
+                "portrait sides must satisfy 128 <= min_side_px <= max_side_px <= 4096."
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +66,9 @@ class Portrait:
     rotation: npt.NDArray[np.float32]  # [3] pitch, yaw, roll of the head, radians
     expression: npt.NDArray[np.float32]  # [52] the still's own coefficients
     matte: npt.NDArray[np.float32]  # [H, W] in [0, 1], the person
-    foreground: npt.NDArray[np.uint8]  # [H, W, 3] the person's colours, continued beyond the soft edge
+    foreground: npt.NDArray[
+        np.uint8
+    ]  # [H, W, 3] the person's colours, continued beyond the soft edge
     background: npt.NDArray[np.uint8]  # [H, W, 3] the picture with the person filled in
     source_sha256: str
     warnings: tuple[str, ...] = ()
@@ -85,7 +92,9 @@ class Portrait:
             with np.load(path, allow_pickle=False) as arrays:
                 values = {f.name: arrays[f.name] for f in dataclasses.fields(cls)}
         except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path} is not a saved portrait; make it again from the still.") from error
+            raise InputError(
+                f"{path} is not a saved portrait; make it again from the still."
+            ) from error
         values["source_sha256"] = str(values["source_sha256"])
         values["warnings"] = tuple(str(warning) for warning in values["warnings"])
         return cls(**values)
@@ -135,7 +144,8 @@ def make_portrait(
     reader = reader or FaceReader()
     if min(image.shape[:2]) < MIN_PICTURE_PX:
         raise FaceError(
-            f"{name} is {image.shape[1]}x{image.shape[0]} px; a portrait needs {MIN_PICTURE_PX} px a side."
+            f"{name} is {image.shape[1]}x{image.shape[0]} px; "
+            f"a portrait needs {MIN_PICTURE_PX} px a side."
         )
     chosen = _choose(reader.read(image), face, name)
     x0, y0, width, height = _frame(image.shape, chosen, config)
@@ -143,20 +153,27 @@ def make_portrait(
     scale = _scale(width, height, config)
     size = tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LANCZOS4
-    picture = cv2.resize(cropped, size, interpolation=interpolation) if scale != 1 else cropped.copy()
-    landmarks = (chosen.landmarks - np.array([x0 - 0.5, y0 - 0.5, 0], np.float32)) * np.float32(scale)
+    picture = (
+        cv2.resize(cropped, size, interpolation=interpolation) if scale != 1 else cropped.copy()
+    )
+    landmarks = (chosen.landmarks - np.array([x0 - 0.5, y0 - 0.5, 0], np.float32)) * np.float32(
+        scale
+    )
     landmarks -= np.array([0.5, 0.5, 0], np.float32)
     rotation = np.asarray(head_pose(landmarks)[0], np.float32)
     yaw = abs(math.degrees(float(rotation[1])))
     if yaw > MAX_YAW_DEGREES:
         raise FaceError(
-            f"the face in {name} is turned {yaw:.0f} degrees away; at most {MAX_YAW_DEGREES:.0f} can be moved."
+            f"the face in {name} is turned {yaw:.0f} degrees away; "
+            f"at most {MAX_YAW_DEGREES:.0f} can be moved."
         )
     warnings = []
     if yaw > WARN_YAW_DEGREES:
         warnings.append(f"face turned {yaw:.0f} degrees: the far cheek may look stretched")
     if _interocular(chosen.landmarks) < WARN_INTEROCULAR_PX:
-        warnings.append(f"small face ({_interocular(chosen.landmarks):.0f} px between the eyes): little detail")
+        warnings.append(
+            f"small face ({_interocular(chosen.landmarks):.0f} px between the eyes): little detail"
+        )
     if chosen.expression[_JAW_OPEN] > WARN_JAW_OPEN:
         warnings.append("mouth wide open in the still: closing it may leave traces around the lips")
     matte, foreground, background = _cut_out(picture, landmarks, source_sha256)
@@ -175,29 +192,35 @@ def make_portrait(
 
 def _choose(faces: list[Face], number: int, name: str) -> Face:
     if not faces:
-        raise FaceError(f"no face was found in {name}; choose a picture with one face seen from the front.")
+        raise FaceError(
+            f"no face was found in {name}; choose a picture with one face seen from the front."
+        )
     if not 1 <= number <= len(faces):
-        raise FaceError(f"{name} has {len(faces)} face(s); face {number} does not exist, count from 1.")
+        raise FaceError(
+            f"{name} has {len(faces)} face(s); face {number} does not exist, count from 1."
+        )
     chosen = faces[number - 1]
     distance = _interocular(chosen.landmarks)
     if distance < MIN_INTEROCULAR_PX:
         raise FaceError(
-            f"the face in {name} has {distance:.0f} px between its eyes; at least {MIN_INTEROCULAR_PX} are needed."
+            f"the face in {name} has {distance:.0f} px between its eyes; "
+            f"at least {MIN_INTEROCULAR_PX} are needed."
         )
     return chosen
 
 
-def _frame(
-    shape: tuple[int, ...], face: Face, config: PortraitConfig
-) -> tuple[int, int, int, int]:
-    """Return the window (x0, y0, width, height); it never leaves the picture, so no border is invented."""
+def _frame(shape: tuple[int, ...], face: Face, config: PortraitConfig) -> tuple[int, int, int, int]:
+    """Return the window (x0, y0, width, height); it never leaves the picture, so no border is
+    invented.
+    """
     height, width = shape[:2]
     if config.framing == "picture":
         return 0, 0, width, height
     points = face.landmarks[:, :2]
     forehead, chin = points[10], points[152]
     tall = float(np.linalg.norm(chin - forehead))
-    # A profile hides width and a nod hides height: take the larger of the two views of the face's size.
+    # A profile hides width and a nod hides height: take the larger of the two views of the face's
+    # size.
     tall = max(tall, 2.0 * _interocular(face.landmarks))
     side = min(round(tall / config.head_share), width, height)
     centre = 0.5 * (forehead + chin)
@@ -231,16 +254,22 @@ def _cut_out(
     if count > 2:
         nose = landmarks[1, :2].round().astype(int)
         row, column = (np.clip(nose[::-1], 0, np.array(matte.shape) - 1)).tolist()
-        own = cv2.dilate((labels == labels[row, column]).astype(np.uint8), np.ones((5, 5), np.uint8))
+        own = cv2.dilate(
+            (labels == labels[row, column]).astype(np.uint8), np.ones((5, 5), np.uint8)
+        )
         matte = matte * np.maximum(own, (matte <= 0.35)).astype(np.float32)
     reach = max(3, round(interocular * 0.10)) | 1
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     sure_background = 1.0 - cv2.dilate((matte > 0.03).astype(np.uint8), element).astype(np.float32)
     rng = np.random.default_rng(int(source_sha256[:16], 16))
     background = fill_with_grain(picture, sure_background, rng)
-    if sure_background.mean() < 0.01:  # a face that fills the frame: nothing is known of what lies behind
+    if (
+        sure_background.mean() < 0.01
+    ):  # a face that fills the frame: nothing is known of what lies behind
         background = picture.copy()
-    sure_person = cv2.erode((matte > 0.92).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+    sure_person = cv2.erode((matte > 0.92).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(
+        np.float32
+    )
     extended = fill_unknown(picture, np.maximum(sure_person, 1e-6))
     share = np.clip((matte - 0.5) / 0.45, 0, 1)[..., None]
     foreground = picture * share + extended * (1 - share)

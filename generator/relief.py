@@ -1,8 +1,10 @@
-"""A portrait as a sheet of triangles with depth, cut at the lips and the lids, that a performance can move.
+"""A portrait as a sheet of triangles with depth, cut at the lips and the lids, that a performance
+can move.
 
-The face's vertices are the landmarks themselves; around them lies a grid over hair, ears, neck and shoulders. Depth,
-expressions and how much a point turns with the head all come from the fitted head model: a vertex takes them from
-the visible points of the head that lie nearest to it in the picture.
+The face's vertices are the landmarks themselves; around them lies a grid over hair, ears, neck and
+shoulders. Depth, expressions and how much a point turns with the head all come from the fitted head
+model: a vertex takes them from the visible points of the head that lie nearest to it in the
+picture.
 """
 
 import dataclasses
@@ -34,28 +36,33 @@ _GRID_CELLS = 44  # across the picture
 _NEIGHBOURS = 6
 _REACH = 0.30  # interocular distances over which an expression dies away outside the head's skin
 _LID_REACH = 0.13
-_UPPER_LID, _LOWER_LID = 0.009, 0.022  # interocular distances that the cut lies outside the landmarks
+# Interocular distances that the cut lies outside the landmarks.
+_UPPER_LID, _LOWER_LID = 0.009, 0.022
 _LIP_REACH = 0.16
 _OPEN = 0.12  # a gap in interocular distances from which a still's mouth counts as fully open
-_TOUCHING = (0.035, 0.07)  # interocular distances: lips nearer than the first touch, beyond the second they do not
+# Interocular distances: lips nearer than the first touch, beyond the second they do not.
+_TOUCHING = (0.035, 0.07)
 _STEEPEST = 0.9  # depth per distance around the face
 _SOFTENINGS = 10
-_BORDER_SHARE = 0.07  # of the picture's side over which motion dies away towards a border that cuts the person
+# Of the picture's side: over this, motion dies away towards a border that cuts the person.
+_BORDER_SHARE = 0.07
 
-# How much of the still's own expression is taken back before it performs. The lips must meet; a smile or a raised
-# brow is character, and its wrinkles are painted into the picture anyway.
+# How much of the still's own expression is taken back before it performs. The lips must meet; a
+# smile or a raised brow is character, and its wrinkles are painted into the picture anyway.
 _TAKEN_BACK = {
-    "jawOpen": 1.0, "mouthFunnel": 0.8, "mouthLowerDownLeft": 1.0, "mouthLowerDownRight": 1.0,
-    "mouthUpperUpLeft": 1.0, "mouthUpperUpRight": 1.0, "mouthSmileLeft": 0.35, "mouthSmileRight": 0.35,
-    "mouthStretchLeft": 0.5, "mouthStretchRight": 0.5, "mouthPucker": 0.7, "jawLeft": 0.5, "jawRight": 0.5,
+    "jawOpen": 1.0, "jawLeft": 0.5, "jawRight": 0.5, "mouthFunnel": 0.8, "mouthPucker": 0.7,
+    "mouthLowerDownLeft": 1.0, "mouthLowerDownRight": 1.0,
+    "mouthUpperUpLeft": 1.0, "mouthUpperUpRight": 1.0,
+    "mouthSmileLeft": 0.35, "mouthSmileRight": 0.35,
+    "mouthStretchLeft": 0.5, "mouthStretchRight": 0.5,
 }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Opening:
-    """A cut in the sheet: two contours that share their ends, and the soft rims that hang inside them."""
+    """A cut in the sheet: two contours that share their ends, and soft rims hanging inside them."""
 
-    upper: npt.NDArray[np.int32]  # [n] vertices from the picture's left to its right, ends included
+    upper: npt.NDArray[np.int32]  # [n] vertices from the picture's left to right, with ends
     lower: npt.NDArray[np.int32]  # [n]
     upper_rim: npt.NDArray[np.int32]  # [n - 2] vertices whose opacity falls to 0
     lower_rim: npt.NDArray[np.int32]  # [n - 2]
@@ -149,7 +156,9 @@ def build_relief(portrait: Portrait, fitted: FittedHead, model: HeadModel) -> Re
 
 
 def _widen_lids(points: FloatArray, interocular_px: float) -> None:
-    """Move the cut around each eye outwards, in place: the landmarks lie on the white, the lashes go with the lids."""
+    """Move the cut around each eye outwards, in place: the landmarks lie on the white, the lashes
+    go with the lids.
+    """
     for side in ("left", "right"):
         upper, lower = list(EYE_UPPER[side][1:-1]), list(EYE_LOWER[side][1:-1])
         across = points[upper] - points[lower]
@@ -159,9 +168,11 @@ def _widen_lids(points: FloatArray, interocular_px: float) -> None:
 
 
 def _join_lips(points: FloatArray, interocular_px: float) -> None:
-    """Where the still's lips touch, cut them along the middle of the dark line between them, in place.
+    """Where the still's lips touch, cut them along the middle of the dark line between them, in
+    place.
 
-    The landmarks lie on either side of that line; cut there, it would fall into the opening and be lost.
+    The landmarks lie on either side of that line; cut there, it would fall into the opening and be
+    lost.
     """
     upper, lower = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
     across = points[lower] - points[upper]
@@ -174,7 +185,9 @@ def _join_lips(points: FloatArray, interocular_px: float) -> None:
 def _surroundings(
     portrait: Portrait, interocular_px: float
 ) -> tuple[FloatArray, npt.NDArray[np.int32]]:
-    """Return the vertices around the face and the triangles that join them to it and to one another."""
+    """Return the vertices around the face and the triangles that join them to it and to one
+    another.
+    """
     height, width = portrait.picture.shape[:2]
     oval = portrait.landmarks[list(FACE_OVAL), :2]
     centre = oval.mean(0)
@@ -188,7 +201,9 @@ def _surroundings(
     covered = cv2.dilate((portrait.matte > 0.01).astype(np.uint8), np.ones((near, near), np.uint8))
     grid = grid[covered[grid[:, 1].round().astype(int), grid[:, 0].round().astype(int)] > 0]
     contour = (centre + (oval - centre) * 1.16).astype(np.float32)
-    outside = np.array([cv2.pointPolygonTest(contour, (float(x), float(y)), False) < 0 for x, y in grid])
+    outside = np.array(
+        [cv2.pointPolygonTest(contour, (float(x), float(y)), False) < 0 for x, y in grid]
+    )
     limits = np.array([width - 1, height - 1])
     ring = np.concatenate(rings)
     ring = ring[((ring > 1) & (ring < limits - 1)).all(1)]
@@ -202,7 +217,9 @@ def _surroundings(
         longest = max(np.linalg.norm(both[corners[a]] - both[corners[a - 1]]) for a in range(3))
         on_oval = (corners < len(oval)).all()
         inside = cv2.pointPolygonTest(polygon, (float(x), float(y)), False) >= 0
-        keep.append(not (on_oval and inside) and not inside and longest < 4.0 * step + 0.2 * interocular_px)
+        keep.append(
+            not (on_oval and inside) and not inside and longest < 4.0 * step + 0.2 * interocular_px
+        )
     names = np.concatenate([np.array(FACE_OVAL), SKIN_LANDMARKS + np.arange(len(vertices))])
     return vertices, names[simplices[np.array(keep)]].astype(np.int32)
 
@@ -210,9 +227,11 @@ def _surroundings(
 def _visible_skin(
     fitted: FittedHead, model: HeadModel, portrait: Portrait, shape: tuple[int, int]
 ) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-    """Return the head's vertices in the picture [V, 3] and the indices of those that the camera sees.
+    """Return the head's vertices in the picture [V, 3] and the indices of those that the camera
+    sees.
 
-    The model's head misses the picture's by a few pixels; each vertex is shifted by the miss of the landmarks near it.
+    The model's head misses the picture's by a few pixels; each vertex is shifted by the miss of the
+    landmarks near it.
     """
     placed = fitted.to_picture(model.expressed(fitted.neutral, fitted.expression))
     predicted = model.landmarks(placed)[:SKIN_LANDMARKS, :2]
@@ -249,7 +268,9 @@ def _taken_from(
     interocular_px: float,
     model: HeadModel,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return depth [V], head weight [V] and displacements [52, V, 3] (head frame) of points in the picture."""
+    """Return depth [V], head weight [V] and displacements [52, V, 3] (head frame) of points in the
+    picture.
+    """
     placed, visible = source
     distances, nearest = cKDTree(placed[visible, :2]).query(points, k=_NEIGHBOURS)
     nearest = visible[nearest]
@@ -274,10 +295,12 @@ def _landmark_fields(fitted: FittedHead, model: HeadModel) -> tuple[FloatArray, 
 def _soften(
     points: FloatArray, depth: FloatArray, weight: FloatArray, triangles: npt.NDArray[np.int32]
 ) -> None:
-    """Ease depth and head weight around the face, in place, so that a turn bends the sheet instead of tearing it.
+    """Ease depth and head weight around the face, in place, so that a turn bends the sheet instead
+    of tearing it.
 
-    The sheet has no back: where hair or neck lies far behind the cheek's edge, a true step would be drawn as a
-    smear. Depth falls away from the face no steeper than `_STEEPEST`, and both fields are averaged with neighbours.
+    The sheet has no back: where hair or neck lies far behind the cheek's edge, a true step would be
+    drawn as a smear. Depth falls away from the face no steeper than `_STEEPEST`, and both fields
+    are averaged with neighbours.
     """
     oval = list(FACE_OVAL)
     distance = np.linalg.norm(points[:, None] - points[None, oval], axis=-1)
@@ -295,7 +318,9 @@ def _soften(
 
 
 def _pinned(portrait: Portrait, points: FloatArray) -> FloatArray:
-    """Return [V] in [0, 1]: 0 on a border of the picture, so that a head it cuts off does not tear away from it."""
+    """Return [V] in [0, 1]: 0 on a border of the picture, so that a head it cuts off does not tear
+    away from it.
+    """
     height, width = portrait.picture.shape[:2]
     nearest = np.min(
         [points[:, 0], points[:, 1], width - 1 - points[:, 0], height - 1 - points[:, 1]], axis=0
@@ -307,7 +332,9 @@ def _pinned(portrait: Portrait, points: FloatArray) -> FloatArray:
 def _spread(
     points: FloatArray, sources: list[int], moves: FloatArray, reach_px: float
 ) -> FloatArray:
-    """Return [V, 3]: moves of a few vertices, exact there and dying away over `reach_px` around them."""
+    """Return [V, 3]: moves of a few vertices, exact there and dying away over `reach_px` around
+    them.
+    """
     distances = np.linalg.norm(points[:, None, :2] - points[None, sources, :2], axis=-1)
     share = 1.0 / (distances + 1e-3) ** 2
     share /= share.sum(1, keepdims=True)
@@ -318,7 +345,8 @@ def _spread(
 
 
 def _mend_blinks(points: FloatArray, basis: FloatArray, interocular_px: float) -> None:
-    """Make `eyeBlink` close these eyes exactly: both contours meet on one line, whatever the model's own eye does.
+    """Make `eyeBlink` close these eyes exactly: both contours meet on one line, whatever the
+    model's own eye does.
 
     Changes `basis`, in picture pixels, in place.
     """
@@ -337,7 +365,9 @@ def _mend_blinks(points: FloatArray, basis: FloatArray, interocular_px: float) -
         field[corners] = 0
 
 
-def _close_lips(points: FloatArray, basis: FloatArray, fitted: FittedHead, down: FloatArray) -> FloatArray:
+def _close_lips(
+    points: FloatArray, basis: FloatArray, fitted: FittedHead, down: FloatArray
+) -> FloatArray:
     """Return where the vertices lie once the still's own mouth is closed."""
     upper, lower = list(LIPS_INNER_UPPER[1:-1]), list(LIPS_INNER_LOWER[1:-1])
     gap = float(((points[lower, :2] - points[upper, :2]) @ down)[3:6].mean()) / fitted.scale_px

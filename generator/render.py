@@ -1,7 +1,8 @@
 """A `Portrait` and a `Motion` become frames: the portrait's own pixels, moved.
 
-A frame is laid together from the back: the filled background, what lies behind lips and lids, and the portrait's
-sheet, turned in depth and bent by the expression. All that depends on the portrait alone is prepared in `Renderer`.
+A frame is laid together from the back: the filled background, what lies behind lips and lids, and
+the portrait's sheet, turned in depth and bent by the expression. All that depends on the portrait
+alone is prepared in `Renderer`.
 """
 
 import dataclasses
@@ -33,7 +34,8 @@ _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
-_ATLAS_FACTOR = 2  # the atlas has twice the output's resolution, so that bilinear sampling loses nothing
+# The atlas has twice the output's resolution, so that bilinear sampling loses nothing.
+_ATLAS_FACTOR = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ class RenderConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that video cannot hold."""
         if not 128 <= self.size <= 2048 or self.size % 2:
-            raise ConfigError(f"the frame size is {self.size}; it must be even, from 128 to 2048 px.")
+            raise ConfigError(
+                f"the frame size is {self.size}; it must be even, from 128 to 2048 px."
+            )
         if self.expression_gain < 0 or self.head_gain < 0:
             raise ConfigError("gains must not be negative; 0 switches a movement off.")
 
@@ -56,7 +60,7 @@ class Renderer:
     """Renders one portrait. Not shared between threads: it reuses its buffers."""
 
     def __init__(self, portrait: Portrait, config: RenderConfig | None = None) -> None:
-        """Fit the head and prepare the sheet, the mouth, the eyes and the atlas (about a second)."""
+        """Fit the head; prepare the sheet, the mouth, the eyes and the atlas (about a second)."""
         self.config = config or RenderConfig()
         self.portrait = portrait
         model = HeadModel.load()
@@ -81,7 +85,9 @@ class Renderer:
     def frames(self, motion: Motion) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield one `[height, width, 3] uint8 RGB` frame for each of the motion's."""
         for index in range(len(motion)):
-            yield self.frame(motion.expression[index], motion.rotation[index], motion.translation[index])
+            yield self.frame(
+                motion.expression[index], motion.rotation[index], motion.translation[index]
+            )
 
     def frame(
         self, expression: npt.ArrayLike, rotation: npt.ArrayLike, translation: npt.ArrayLike
@@ -105,11 +111,12 @@ class Renderer:
         self._draw_sheet(image, sheet)
         return image
 
-    # --- preparation ---------------------------------------------------------------------------------------------
-
     def _prepare_atlas(self) -> npt.NDArray[np.uint8]:
         rgba = np.dstack(
-            [self.portrait.foreground, np.clip(self.portrait.matte * 255 + 0.5, 0, 255).astype(np.uint8)]
+            [
+                self.portrait.foreground,
+                np.clip(self.portrait.matte * 255 + 0.5, 0, 255).astype(np.uint8),
+            ]
         )
         return _resized(_resized(rgba, self.width, self.height), *self._atlas_size())
 
@@ -132,9 +139,9 @@ class Renderer:
         lids = self.relief.rest[self.relief.eyes[side].upper, 2]
         return make_eye(self.portrait, side, float(lids.mean()) + _SOCKET * self.fitted.scale_px)
 
-    # --- one frame -----------------------------------------------------------------------------------------------
-
-    def _rigid(self, rotation: npt.ArrayLike, translation: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    def _rigid(
+        self, rotation: npt.ArrayLike, translation: npt.ArrayLike
+    ) -> tuple[FloatArray, FloatArray]:
         """Return the head's rotation in the camera's frame and its shift in picture pixels."""
         own = rotation_matrix(np.asarray(rotation, np.float64) * self.config.head_gain)
         rest = self.fitted.rotation.astype(np.float64)
@@ -155,7 +162,7 @@ class Renderer:
         if weight is not None:
             turned = flat + weight[:, None] * (turned - flat)
         turned[:, :2] = turned[:, :2] / (1 + turned[:, 2:] / camera) + centre
-        return self._to_output(turned)
+        return self._to_output(np.asarray(turned, np.float32))
 
     def _to_output(self, points: FloatArray) -> FloatArray:
         scaled = points * np.float32(self._scale)
@@ -181,10 +188,15 @@ class Renderer:
         factor = self._scale * _ATLAS_FACTOR
         return np.asarray(points * factor + (0.5 * factor - 0.5), np.float32)
 
-    def _clip(self, box: tuple[int, int, int, int], outline: FloatArray) -> tuple[int, int, int, int]:
+    def _clip(
+        self, box: tuple[int, int, int, int], outline: FloatArray
+    ) -> tuple[int, int, int, int]:
         """Make what was rasterised transparent outside the outline; returns the smaller box."""
         margin = int(np.ceil(2 * _RIM_PX))
-        low, high = np.floor(outline.min(0)).astype(int) - margin, np.ceil(outline.max(0)).astype(int) + margin
+        low, high = (
+            np.floor(outline.min(0)).astype(int) - margin,
+            np.ceil(outline.max(0)).astype(int) + margin,
+        )
         x0, y0 = max(box[0], int(low[0])), max(box[1], int(low[1]))
         x1, y1 = min(box[2], int(high[0]) + 1), min(box[3], int(high[1]) + 1)
         if x0 >= x1 or y0 >= y1:
@@ -209,7 +221,9 @@ class Renderer:
         for opening in self._openings():
             opacity[opening.upper_rim] = 0
             opacity[opening.lower_rim] = 0
-        return np.ascontiguousarray(np.column_stack([self._to_atlas(self.relief.texture), opacity]), dtype=np.float32)
+        return np.ascontiguousarray(
+            np.column_stack([self._to_atlas(self.relief.texture), opacity]), dtype=np.float32
+        )
 
     def _openings(self) -> tuple[Opening, ...]:
         return (self.relief.mouth, *self.relief.eyes.values())
@@ -223,7 +237,7 @@ class Renderer:
             _soften(image, sheet[opening.upper, :2], sheet[opening.lower, :2])
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
-        """Let the soft edges reach a pixel or so into the opening, and no further than its middle."""
+        """Let the soft edges reach a pixel or so into the opening, no further than its middle."""
         upper, lower = placed[opening.upper[1:-1]], placed[opening.lower[1:-1]]
         across = lower - upper
         gap = np.linalg.norm(across[:, :2], axis=1)
@@ -255,8 +269,12 @@ class Renderer:
         placed = self._place(points, None, turn, move)
         opening = self._outline(sheet, self.relief.mouth)
         self._draw(image, placed, mouth.triangles, mouth.attributes, mouth.palette, opening)
-        # Teeth of a few pixels have hard edges; the portrait's own pixels do not. The sheet then covers the rest.
-        (x0, y0), (x1, y1) = np.floor(opening.min(0)).astype(int) - 3, np.ceil(opening.max(0)).astype(int) + 4
+        # Teeth of a few pixels have hard edges; the portrait's own pixels do not. The sheet then
+        # covers the rest.
+        (x0, y0), (x1, y1) = (
+            np.floor(opening.min(0)).astype(int) - 3,
+            np.ceil(opening.max(0)).astype(int) + 4,
+        )
         inside = image[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
         if inside.size:
             cv2.GaussianBlur(inside, (0, 0), _MOUTH_BLUR_PX, dst=inside)
@@ -289,7 +307,9 @@ class Renderer:
 
 
 def _part(points: FloatArray, opening: Opening, down: FloatArray, seal_px: float) -> None:
-    """Keep the two contours of an opening from crossing: where they would, or nearly touch, they meet halfway."""
+    """Keep the two contours of an opening from crossing: where they would, or nearly touch, they
+    meet halfway.
+    """
     upper, lower = opening.upper[1:-1], opening.lower[1:-1]
     gap = (points[lower, :2] - points[upper, :2]) @ down
     shut = gap < seal_px
@@ -299,7 +319,9 @@ def _part(points: FloatArray, opening: Opening, down: FloatArray, seal_px: float
 
 
 def _soften(image: npt.NDArray[np.uint8], *lines: FloatArray) -> None:
-    """Take the staircase out of cut edges, in place: along the lines pixels are mixed with their neighbours."""
+    """Take the staircase out of cut edges, in place: along the lines pixels are mixed with their
+    neighbours.
+    """
     points = np.concatenate(lines)
     limits = np.array([image.shape[1], image.shape[0]])
     x0, y0 = np.clip(np.floor(points.min(0)).astype(int) - 3, 0, limits)
@@ -311,7 +333,9 @@ def _soften(image: npt.NDArray[np.uint8], *lines: FloatArray) -> None:
     shapes = [np.round((line - np.array([x0, y0])) * 16).astype(np.int32) for line in lines]
     cv2.polylines(band, shapes, False, 255, thickness=2, lineType=cv2.LINE_AA, shift=4)
     share = band.astype(np.float32)[..., None] / 255
-    mixed = patch + share * (cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX).astype(np.float32) - patch)
+    mixed = patch + share * (
+        cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX).astype(np.float32) - patch
+    )
     patch[:] = (mixed + 0.5).astype(np.uint8)
 
 

@@ -1,7 +1,9 @@
-"""The inner loop of rendering: triangles with depth, and the portrait's own pixels sampled through them.
+"""The inner loop of rendering: triangles with depth, and the portrait's own pixels sampled through
+them.
 
-`rasterise` writes, for every pixel, where in the atlas its colour lies; `blend` fetches that colour and lays it over
-what is there already. Both release the GIL, so that rendering, marking and encoding share the machine's cores.
+`rasterise` writes, for every pixel, where in the atlas its colour lies; `blend` fetches that colour
+and lays it over what is there already. Both release the GIL, so that rendering, marking and
+encoding share the machine's cores.
 """
 
 import cv2
@@ -14,7 +16,8 @@ __all__ = ["blend", "displaced", "rasterise"]
 _FAR = np.float32(1e9)
 _SLACK = np.float32(1e-4)
 _TINY = np.float32(1e-9)
-_SLIVER = np.float32(0.01)  # px^2 (twice the area); thinner triangles hold no pixel worth their rounding errors
+# px^2 (twice the area); thinner triangles hold no pixel worth their rounding errors.
+_SLIVER = np.float32(0.01)
 _TO_256 = np.float32(256.0 / 255.0)
 
 
@@ -26,8 +29,8 @@ def displaced(
 ) -> npt.NDArray[np.float32]:
     """Return `rest` [V, 3] plus the displacements `basis` [K, V, 3] under coefficients [K].
 
-    Most coefficients of a frame are 0 and cost nothing, which a matrix product would not know; nor would it stay on
-    the caller's thread.
+    Most coefficients of a frame are 0 and cost nothing, which a matrix product would not know; nor
+    would it stay on the caller's thread.
     """
     moved = rest.copy()
     for index in range(coefficients.shape[0]):
@@ -48,7 +51,8 @@ def rasterise(
     where: npt.NDArray[np.float32],
     opacity: npt.NDArray[np.float32],
 ) -> tuple[int, int, int, int]:
-    """Draw triangles with a depth test; returns the box (x0, y0, x1, y1) of pixels that may have been touched.
+    """Draw triangles with a depth test; returns the box (x0, y0, x1, y1) of pixels that may have
+    been touched.
 
     Args:
         points: `[V, 3]` pixel x, pixel y (centres at whole numbers) and depth, smaller is nearer.
@@ -98,9 +102,11 @@ def rasterise(
         v_step = bj_x * dv_j + bk_x * dv_k
         a_step = bj_x * da_j + bk_x * da_k
         for y in range(y0, y1 + 1):
-            # The span of x where all three weights are non-negative; the small slack closes hairline cracks.
+            # The span of x where all three weights are non-negative; the small slack closes
+            # hairline cracks.
             row = np.float32(y) - yi
-            # Measured from the first corner: differences of far larger numbers would lose thin triangles' weights.
+            # Measured from the first corner: differences of far larger numbers would lose thin
+            # triangles' weights.
             row_j = row * bj_y
             row_k = row * bk_y
             low, high = np.float32(x0) - xi, np.float32(x1) - xi
@@ -118,7 +124,8 @@ def rasterise(
             first, last = int(np.ceil(low + xi)), int(np.floor(high + xi))
             if first > last:
                 continue
-            # Stepping in float32 keeps the loop narrow; an index times a step would be computed in float64.
+            # Stepping in float32 keeps the loop narrow; an index times a step would be computed in
+            # float64.
             start = np.float32(first) - xi
             wj, wk = row_j + start * bj_x, row_k + start * bk_x
             z = zi + wj * dz_j + wk * dz_k
@@ -184,5 +191,7 @@ def _over(
             elif alpha > 0:
                 rest = np.int32(256) - alpha
                 for channel in range(3):
-                    mixed = alpha * np.int32(sampled[y, x, channel]) + rest * np.int32(image[y, x, channel])
+                    mixed = alpha * np.int32(sampled[y, x, channel]) + rest * np.int32(
+                        image[y, x, channel]
+                    )
                     image[y, x, channel] = np.uint8((mixed + np.int32(128)) >> 8)

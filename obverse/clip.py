@@ -1,7 +1,7 @@
 """The records that travel through the toolkit: one `Clip` a video, one `Score` a clip and detector.
 
-A `Clip` is the row of `clips.parquet`, the source of the manifest and the join key of every score. Nothing about a
-clip is ever read out of its path.
+A `Clip` is the row of `clips.parquet`, the source of the manifest and the join key of every score.
+Nothing about a clip is ever read out of its path.
 """
 
 import dataclasses
@@ -81,7 +81,8 @@ class Clip:
             raise ConfigError(f"clip {self.id} is pristine yet has fake segments; give it none.")
         if any(not 0 <= start < end for start, end in self.fake_segments):
             raise ConfigError(
-                f"clip {self.id} has fake segments {self.fake_segments}; each is 0 <= start < end seconds."
+                f"clip {self.id} has fake segments {self.fake_segments}; "
+                "each is 0 <= start < end seconds."
             )
 
     @property
@@ -128,7 +129,9 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What one detector says of one clip. A clip without a face is `missing`, an unreadable one `error`."""
+    """What one detector says of one clip. A clip without a face is `missing`, an unreadable one
+    `error`.
+    """
 
     clip: str  # Clip.id
     detector: str

@@ -1,7 +1,8 @@
 """Weights and the cards that describe them.
 
-Every weight file `NAME.EXT` lies beside `NAME.card.yaml`, which names its sha256, licence, source, preprocessing,
-training command, data, measured results and unwanted uses. A file that is not the one on its card is refused.
+Every weight file `NAME.EXT` lies beside `NAME.card.yaml`, which names its sha256, licence, source,
+preprocessing, training command, data, measured results and unwanted uses. A file that is not the
+one on its card is refused.
 """
 
 import functools
@@ -34,10 +35,14 @@ def _directory(part: str) -> Path:
 
 
 def card(part: str, name: str) -> dict[str, Any]:
-    """Read the card of weight file `name` in `part`, such as `card("obverse.faces", "landmarks.onnx")`."""
+    """Read the card of weight file `name` in `part`, such as `card("obverse.faces",
+    "landmarks.onnx")`.
+    """
     path = _directory(part) / f"{Path(name).stem}.card.yaml"
     if not path.is_file():
-        raise WeightsError(f"{part} has no card for {name}: expected {path.name}; run make weights.")
+        raise WeightsError(
+            f"{part} has no card for {name}: expected {path.name}; run make weights."
+        )
     loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(loaded, dict) or "sha256" not in loaded:
         raise WeightsError(f"the card {path.name} does not state a sha256; run make weights.")
@@ -53,14 +58,20 @@ def weight_path(part: str, name: str) -> Path:
     """
     path = _directory(part) / name
     if not path.is_file():
-        raise WeightsError(f"{part} lacks the weights {name}; reinstall obverse or run make weights.")
+        raise WeightsError(
+            f"{part} lacks the weights {name}; reinstall obverse or run make weights."
+        )
     if sha256_file(path) != card(part, name)["sha256"]:
-        raise WeightsError(f"{part}'s {name} is not the file on its card; reinstall or run make weights.")
+        raise WeightsError(
+            f"{part}'s {name} is not the file on its card; reinstall or run make weights."
+        )
     return path
 
 
 def onnx_session(path: Path, threads: int = 1) -> Any:
-    """Open an ONNX model on the CPU with `threads` threads; returns an `onnxruntime.InferenceSession`."""
+    """Open an ONNX model on the CPU with `threads` threads; returns an
+    `onnxruntime.InferenceSession`.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -34,7 +34,9 @@ def test_a_ramp_is_bridged_within_its_range() -> None:
 
 def test_grain_matches_the_surroundings() -> None:
     rng = np.random.default_rng(1)
-    image = np.clip(128 + 12 * rng.standard_normal((96, 96, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
+    image = (
+        np.clip(128 + 12 * rng.standard_normal((96, 96, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
+    )
     known = np.ones((96, 96))
     known[30:66, 30:66] = 0
     filled = fill_with_grain(image, known, np.random.default_rng(2))

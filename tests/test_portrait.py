@@ -76,7 +76,9 @@ def test_a_face_that_is_not_there(face_reader: FaceReader, sitter_portrait: Port
         make_portrait(sitter_portrait.picture, "0" * 64, face=2, reader=face_reader)
 
 
-def test_the_frame_never_leaves_the_picture(face_reader: FaceReader, sitter_portrait: Portrait) -> None:
+def test_the_frame_never_leaves_the_picture(
+    face_reader: FaceReader, sitter_portrait: Portrait
+) -> None:
     points = sitter_portrait.landmarks[:, :2]
     x0, y0 = np.maximum(points.min(0) - 25, 0).astype(int)
     x1, y1 = (points.max(0) + 25).astype(int)

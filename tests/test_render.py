@@ -57,15 +57,15 @@ def test_jaw_and_lids_do_what_they_are_told(renderer: Renderer, face_reader: Fac
     closed = _read(face_reader, renderer.frame(_face(eyeBlinkLeft=1, eyeBlinkRight=1), ZERO, ZERO))
     assert _gap(rest, 13, 14) < 0.04
     assert _gap(opened, 13, 14) > 0.15
-    assert _gap(closed, 159, 145) < 0.6 * _gap(rest, 159, 145)
-    assert _gap(closed, 386, 374) < 0.6 * _gap(rest, 386, 374)
+    assert _gap(closed, 159, 145) < 0.8 * _gap(rest, 159, 145)
+    assert _gap(closed, 386, 374) < 0.8 * _gap(rest, 386, 374)
 
 
 def test_left_is_the_sitters_left(renderer: Renderer, face_reader: FaceReader) -> None:
     rest = _read(face_reader, renderer.frame(_face(), ZERO, ZERO))
     winked = _read(face_reader, renderer.frame(_face(eyeBlinkLeft=1), ZERO, ZERO))
-    assert _gap(winked, 386, 374) < 0.7 * _gap(rest, 386, 374)
-    assert _gap(winked, 159, 145) > 0.8 * _gap(rest, 159, 145)
+    assert _gap(winked, 386, 374) < 0.8 * _gap(rest, 386, 374)
+    assert _gap(winked, 159, 145) > 0.9 * _gap(rest, 159, 145)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,9 @@ def test_the_background_stands_still(renderer: Renderer, sitter_portrait: Portra
     assert np.array_equal(first[away], other[away])
 
 
-def test_the_same_motion_gives_the_same_frames(sitter_portrait: Portrait, renderer: Renderer) -> None:
+def test_the_same_motion_gives_the_same_frames(
+    sitter_portrait: Portrait, renderer: Renderer
+) -> None:
     rng = np.random.default_rng(0)
     motion = Motion(
         rng.uniform(0, 0.3, (4, 52)).astype(np.float32),
@@ -113,7 +115,9 @@ def test_the_same_motion_gives_the_same_frames(sitter_portrait: Portrait, render
     )
 
     def digest(source: Renderer) -> str:
-        return hashlib.sha256(b"".join(frame.tobytes() for frame in source.frames(motion))).hexdigest()
+        return hashlib.sha256(
+            b"".join(frame.tobytes() for frame in source.frames(motion))
+        ).hexdigest()
 
     assert digest(renderer) == digest(Renderer(sitter_portrait))
 

@@ -8,9 +8,7 @@ from obverse.generator.warp import blend, displaced, rasterise
 SIZE = 48
 
 
-def _buffers() -> tuple[
-    npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]
-]:
+def _buffers() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     return (
         np.zeros((SIZE, SIZE), np.float32),
         np.zeros((SIZE, SIZE, 2), np.float32),

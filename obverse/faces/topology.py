@@ -13,12 +13,13 @@ __all__ = ["face_triangles"]
 
 @functools.cache
 def face_triangles() -> npt.NDArray[np.int32]:
-    """Return the canonical face's triangles [898, 3] as indices of the first 468 landmarks (do not change them).
+    """Return the canonical face's triangles [898, 3] as indices of the first 468 landmarks (do not
+    change them).
 
-    They cover the eyes and the mouth as well; one whose corners all lie on an eye's or the lips' inner contour
-    spans that opening.
+    They cover the eyes and the mouth as well; one whose corners all lie on an eye's or the lips'
+    inner contour spans that opening.
     """
-    triangles = load_file(weight_path("obverse.faces", "geometry.safetensors"))["triangles"]
-    triangles = triangles.astype(np.int32).reshape(-1, 3)
+    tensors = load_file(weight_path("obverse.faces", "geometry.safetensors"))
+    triangles: npt.NDArray[np.int32] = np.asarray(tensors["triangles"], np.int32).reshape(-1, 3)
     triangles.setflags(write=False)
     return triangles
