@@ -35,8 +35,16 @@ __all__ = [
 
 SKIN, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, TEETH_LOWER, TONGUE, LASHES, INNER_MOUTH, SOCKET = range(9)
 PARTS = (
-    "skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes", "inner_mouth", "socket",
-)  # fmt: skip
+    "skin",
+    "eye_left",
+    "eye_right",
+    "teeth_upper",
+    "teeth_lower",
+    "tongue",
+    "lashes",
+    "inner_mouth",
+    "socket",
+)
 LANDMARKS = 478
 # The landmarker's iris points: centre, then four points on the rim. The first five lie on the
 # sitter's right eye.
@@ -89,7 +97,7 @@ class HeadModel:
         weights = np.asarray(weights, np.float32)
         if weights.ndim != 1 or len(weights) > len(self.shapes):
             raise ConfigError(
-                f"shape weights have shape {weights.shape}; give at most {len(self.shapes)} numbers."
+                f"shape weights have shape {weights.shape}; give up to {len(self.shapes)} numbers."
             )
         moved = np.tensordot(weights, self.shapes[: len(weights)], axes=(0, 0))
         return np.asarray(self.vertices + moved, np.float32)
