@@ -10,6 +10,7 @@ import io
 import json
 import math
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -154,6 +155,7 @@ def _codec(codec: Codec, clips: dict[str, list[Frame]], frames: int) -> dict[str
     """Measure one watermark on the first frames of each clip."""
     rows: list[dict[str, Any]] = []
     for name, clip in clips.items():
+        print(f"{codec.name}: {name}, {min(frames, len(clip))} frames", file=sys.stderr)
         used = clip[:frames]
         codec.read(codec.embed(used[:1]))  # compiled and loaded before the clock starts
         start = time.process_time()
@@ -334,7 +336,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     if options.quick:
-        options.frames, options.peer_frames, options.searches = 50, 4, 20
+        options.frames, options.peer_frames, options.searches = 50, 2, 20
     result = measure(options.clips, options.frames, options.peer_frames, options.searches)
     print(json.dumps(result, indent=2) if options.json else _table(result))
 

@@ -1,0 +1,92 @@
+"""What marking does to frames: how much, where, and nothing more."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from obverse.errors import ConfigError
+from obverse.watermark.carriers import TORUS_PX, pattern
+from obverse.watermark.embed import Embedder, MarkConfig, place
+
+PAYLOAD = 0x0123456789ABCDEF
+Frame = npt.NDArray[np.uint8]
+
+
+def _half_textured(size: int = 256) -> Frame:
+    """Flat grey on the left, noise on the right."""
+    rng = np.random.default_rng(0)
+    frame = np.full((size, size, 3), 128, np.uint8)
+    frame[:, size // 2 :] = rng.integers(60, 200, (size, size // 2, 1), np.uint8)
+    return frame
+
+
+def _change(frame: Frame, marked: Frame) -> npt.NDArray[np.float64]:
+    return marked.astype(np.float64) - frame
+
+
+def test_psnr_is_kept() -> None:
+    # Texture at many sizes, which the gain takes to its ceiling.
+    rng = np.random.default_rng(1)
+    frame = cv2.resize(rng.integers(30, 220, (128, 160, 3), np.uint8), (320, 256))
+    for psnr_db in (40.0, 44.0, 47.0):
+        marked = Embedder(PAYLOAD, config=MarkConfig(psnr_db=psnr_db)).embed_frame(frame)
+        error = float(np.mean(_change(frame, marked) ** 2))
+        assert 10 * np.log10(255**2 / error) == pytest.approx(psnr_db, abs=0.5)
+
+
+def test_flat_places_are_spared() -> None:
+    frame = _half_textured()
+    change = _change(frame, Embedder(PAYLOAD).embed_frame(frame))
+    flat, textured = change[:, 20:100], change[:, 156:236]
+    assert float(flat.std()) < 1.0
+    assert float(textured.std()) > 1.5 * float(flat.std())
+    assert float(np.abs(flat).max()) <= 4
+
+
+def test_the_mark_is_on_luma_alone() -> None:
+    change = _change(_half_textured(), Embedder(PAYLOAD).embed_frame(_half_textured()))
+    assert (change[..., 0] == change[..., 1]).all()
+    assert (change[..., 0] == change[..., 2]).all()
+
+
+def test_black_and_white_do_not_wrap_around() -> None:
+    frame = np.zeros((128, 128, 3), np.uint8)
+    frame[:64] = 255
+    change = _change(frame, Embedder(PAYLOAD, config=MarkConfig(psnr_db=35.0)).embed_frame(frame))
+    assert float(np.abs(change).max()) < 30
+
+
+def test_frames_stream_and_the_input_is_untouched() -> None:
+    frames = [_half_textured() for _ in range(3)]
+    before = frames[0].copy()
+    stream = Embedder(PAYLOAD).embed(iter(frames))
+    first = next(stream)
+    assert first.dtype == np.uint8
+    assert first.shape == before.shape
+    assert (frames[0] == before).all()
+    assert len(list(stream)) == 2
+
+
+def test_the_mark_stands_still() -> None:
+    marked = list(Embedder(PAYLOAD).embed([_half_textured()] * 4))
+    assert all((frame == marked[0]).all() for frame in marked)
+
+
+@pytest.mark.parametrize(("width", "height"), [(512, 512), (512, 910), (256, 256), (1920, 1080)])
+def test_the_short_side_spans_the_torus_once(width: int, height: int) -> None:
+    torus = pattern(PAYLOAD)
+    laid = place(torus, width, height)
+    assert laid.shape == (height, width)
+    if min(width, height) >= TORUS_PX:
+        assert float(laid.std()) == pytest.approx(1, abs=0.1)
+    centre = float(laid[height // 2, width // 2])
+    assert centre == pytest.approx(float(torus[0, 0]), abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"psnr_db": 10.0}, {"flat_levels": 0.0}, {"inertia": 1.0}, {"most_levels": 0.1}]
+)
+def test_senseless_settings_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        MarkConfig(**settings)

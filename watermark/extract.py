@@ -1,0 +1,178 @@
+"""Read a mark out of frames or a file, blind, with a p-value that is a theorem.
+
+The statistics. Let y be what the extractor reads on some of the chips, after any choice of scale,
+aspect, turn, mirroring and offset, and let w be the keyed signs of those chips and c the code
+word. In a picture made without the key, y does not depend on w, whose entries are independent fair
+coins. Hence for `z = sum(c w y) / norm(y)`
+
+    P(z >= t) <= exp(-t**2 / 2)                    (Hoeffding 1963; exact for any picture, however
+    structured)
+
+for one hypothesis. The extractor looks for the best of many: `search.HYPOTHESES` alignments of a
+fixed lattice, and 2**64 payloads. By the union bound the probability that *any* of them reaches z
+in an unmarked picture is at most
+
+    p_value = HYPOTHESES * 2**64 * exp(-z**2 / 2)  for a payload read (z over all 16 384 chips)
+    p_value = HYPOTHESES * exp(-z**2 / 2)          for the synchronisation chips alone
+
+both doubled, because both tests are made in one search. A clip is said to be marked where p_value
+<= 1e-6: that is z >= 13.9 for a payload (about where the code stops correcting anyway), whose
+CRC-24 must hold too, a second and independent lock; and z >= 10.2 for synchronisation alone,
+reported as marked with its payload lost.
+
+What the bound does not cover: a key that is known. Whoever holds the key can make any picture
+carry any payload, and so can whoever pastes a mark from another clip; hence
+`obverse.watermark.fingerprint`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from obverse.media.video import probe, read_frames
+from obverse.watermark.carriers import DEFAULT_KEY, Carriers, carriers
+from obverse.watermark.payload import PAYLOAD_BITS, decode, encode
+from obverse.watermark.pool import Image, Pool
+from obverse.watermark.search import HYPOTHESES, Fix, Geometry, find
+
+__all__ = ["FALSE_ACCEPTS", "MarkReading", "extract", "extract_frames", "read_pooled"]
+
+FALSE_ACCEPTS = 1e-6  # a search of a clip without the mark, at most
+_TESTS = 2  # a payload, or synchronisation alone
+_LEAST_LOG = -690.0  # a bound of 0 would be untrue, and smaller ones are no floating-point numbers
+_POOLED_FRAMES = 300  # longer clips are sampled
+_SECONDS_MAX = 60.0  # what lies later in a long clip is not read
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MarkReading:
+    """What was found. Absence proves nothing: marks can be removed, and other keys exist."""
+
+    present: bool
+    payload: int | None  # 64 bits; None where no mark was found, or one whose payload is lost
+    z: float  # over all chips where there is a payload, else over those that synchronise
+    p_value: float  # bounds the chance that a search of an unmarked clip reaches this z
+    frames: int  # that were pooled
+    geometry: Geometry | None = (
+        None  # how the clip was stretched, turned or mirrored since it was marked
+    )
+
+    @property
+    def payload_hex(self) -> str | None:
+        """The payload as 16 hexadecimal digits."""
+        return None if self.payload is None else f"{self.payload:0{PAYLOAD_BITS // 4}x}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reading for `--json`."""
+        geometry = None
+        if self.geometry is not None:
+            geometry = {
+                "scale": [round(factor, 4) for factor in self.geometry.scale],
+                "degrees": round(self.geometry.degrees, 2),
+                "mirrored": self.geometry.mirrored,
+            }
+        return {
+            "present": self.present,
+            "payload": self.payload_hex,
+            "z": round(self.z, 2),
+            "p_value": self.p_value,
+            "frames": self.frames,
+            "geometry": geometry,
+        }
+
+
+def _bound(z: float, log_hypotheses: float) -> float:
+    """Return the union of Hoeffding's bounds, at most 1."""
+    if z <= 0:
+        return 1.0
+    exponent = math.log(_TESTS) + log_hypotheses - z * z / 2
+    return math.exp(max(_LEAST_LOG, min(0.0, exponent)))
+
+
+_LOG_ALIGNMENTS = math.log(HYPOTHESES)
+_LOG_MESSAGES = _LOG_ALIGNMENTS + PAYLOAD_BITS * math.log(2)
+
+
+def _payload(fix: Fix, keyed: Carriers) -> tuple[int, float] | None:
+    """Return the payload that a fix holds and its z over all chips, or None where the CRC fails."""
+    on_bits = fix.chips[keyed.bits].astype(np.float64)
+    soft = on_bits.sum(axis=1)
+    payload = decode(soft.astype(np.float32))
+    if payload is None:
+        return None
+    agreement = float(encode(payload) @ soft) + float(fix.chips[keyed.sync].sum())
+    return payload, agreement / max(float(np.linalg.norm(fix.chips)), 1e-20)
+
+
+def read_pooled(image: Image, frames: int, key: bytes = DEFAULT_KEY) -> MarkReading:
+    """Search a pooled picture (see `obverse.watermark.pool`) for the mark of a key."""
+    keyed = carriers(key)
+    read: tuple[int, float] | None = None
+
+    def accept(fix: Fix) -> bool:
+        nonlocal read
+        found = _payload(fix, keyed)
+        if found is not None and _bound(found[1], _LOG_MESSAGES) <= FALSE_ACCEPTS:
+            read = found
+        return read is not None
+
+    fix = find(image, key, accept)
+    if read is not None:
+        payload, z = read
+        return MarkReading(True, payload, z, _bound(z, _LOG_MESSAGES), frames, fix.geometry)
+    p_value = _bound(fix.z, _LOG_ALIGNMENTS)
+    present = p_value <= FALSE_ACCEPTS
+    return MarkReading(present, None, fix.z, p_value, frames, fix.geometry if present else None)
+
+
+def extract_frames(
+    frames: Iterable[npt.NDArray[np.uint8]], key: bytes = DEFAULT_KEY
+) -> MarkReading:
+    """Read the mark of a clip's frames, each `[H, W, 3] uint8 RGB` of one size; one frame may be
+    enough.
+
+    Raises:
+        InputError: there are no frames, or they are too small.
+    """
+    pool = Pool()
+    for frame in frames:
+        pool.add(frame)
+    return read_pooled(pool.image, pool.frames, key)
+
+
+def extract(
+    path: Path,
+    key: bytes = DEFAULT_KEY,
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> MarkReading:
+    """Read the mark of a file: every frame of a short clip, 300 spread over the first minute of a
+    long one.
+
+    `progress` is told (frames done, frames in all, "").
+
+    Raises:
+        InputError: the file cannot be read as video, or its frames are too small.
+        ConfigError: the key is too short.
+    """
+    info = probe(path)
+    seconds = min(info.seconds, _SECONDS_MAX)
+    total = max(1, round(info.fps * seconds))
+    if total <= _POOLED_FRAMES:
+        frames = read_frames(path, max_frames=_POOLED_FRAMES)
+    else:
+        total = _POOLED_FRAMES
+        frames = read_frames(path, fps=_POOLED_FRAMES / seconds, max_frames=_POOLED_FRAMES)
+
+    def told() -> Iterator[npt.NDArray[np.uint8]]:
+        for number, frame in enumerate(frames, 1):
+            if progress is not None:
+                progress(number, max(total, number), "")
+            yield frame
+
+    return extract_frames(told(), key)
