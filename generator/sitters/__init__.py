@@ -1,0 +1,1 @@
+"""Sitters: rendered virtual adults with exact ground truth."""
