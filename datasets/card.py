@@ -1,0 +1,162 @@
+"""The card of a corpus: what is in it, how it was made, what it can show and what it cannot."""
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from obverse.clip import Clip
+from obverse.datasets.split import find_leaks
+
+__all__ = ["corpus_card"]
+
+_MASKS = """A mask `masks/ID.png` is as large as its clip's frames: 255 where the method moved or
+painted a pixel in at least one frame, 0 where the clip shows the still's own pixel all the time. A
+pristine clip's mask is 0 everywhere."""
+
+_DOOR = """Pristine and synthetic clips went through one door: the same encoder and settings, frame
+rate, size, sound format, container and watermark strength, and both are marked and signed. A
+clip's name is the hash of its lineage. The one thing in a file that says what the clip is, is its
+signed manifest, whose duty that is: read pixels and sound, never the manifest, when training a
+detector."""
+
+_LIMITS = """- The sitters are rendered. A detector that does well here has learned these methods
+on these renders; how it
+  does on cameras and on other generators has to be measured there.
+- A synthetic clip moves one still, which is a rendering of the same sitter at rest under the same
+  light.
+- Pristine motion and the motion of `talk` come from one model of performance with different seeds,
+  and `reenact` follows the pristine take exactly. What can be learned is therefore the picture,
+  not the acting.
+- Voices are synthetic speech in English."""
+
+
+def corpus_card(
+    clips: Sequence[Clip],
+    plan: Mapping[str, Any],
+    *,
+    tool: str,
+    voices: Mapping[str, Mapping[str, str]],
+    failed: Mapping[str, str] | None = None,
+) -> str:
+    """Return `card.md` of a corpus.
+
+    Args:
+        clips: its rows.
+        plan: the plan it was made from.
+        tool: name and version of what made it.
+        voices: for each speaker, its `engine` and `licence`.
+        failed: the reason for each clip of the plan that could not be made.
+    """
+    seconds = sum(clip.seconds for clip in clips)
+    spoken = {clip.speaker for clip in clips}
+    parts = [
+        "# Corpus card",
+        f"{len(clips)} clips, {seconds / 60:.1f} minutes, made by {tool}. Label: whether a clip "
+        "is a rendered "
+        "performance (`pristine`) or a still that was made to speak (`synthetic`).",
+        _table("split", clips, lambda clip: clip.split or "none"),
+        _table("method", clips, lambda clip: clip.method or "none (pristine)"),
+        "## Identities and voices",
+        _disjointness(clips),
+        "\n".join(
+            f"- `{name}`: {about.get('engine', 'unknown')}; "
+            f"{about.get('licence', 'licence unknown')}"
+            for name, about in sorted(voices.items())
+            if name in spoken
+        ),
+        "Sitters are virtual adults drawn by seed; nobody's face is in them. Rights: `synthetic`.",
+        *_attributes(clips),
+        "## What pairs share",
+        _DOOR,
+        _pairs(clips),
+        "## Masks",
+        _MASKS,
+        "## Limits",
+        _LIMITS,
+        "## Plan",
+        "\n".join(f"- {name}: `{value}`" for name, value in plan.items()),
+    ]
+    if failed:
+        parts += [
+            "## Clips that could not be made",
+            "\n".join(f"- `{name}`: {why}" for name, why in failed.items()),
+        ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(name: str, clips: Sequence[Clip], group: Callable[[Clip], str]) -> str:
+    rows = [
+        f"| {name} | clips | pristine | synthetic | identities | voices | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for key in sorted({group(clip) for clip in clips}, key=_split_order):
+        own = [clip for clip in clips if group(clip) == key]
+        labels = collections.Counter(clip.label for clip in own)
+        rows.append(
+            f"| {key} | {len(own)} | {labels['pristine']} | {labels['synthetic']} | "
+            f"{len({c.identity for c in own})} "
+            f"| {len({c.speaker for c in own})} | {sum(c.seconds for c in own):.1f} |"
+        )
+    return "\n".join(rows)
+
+
+def _split_order(name: str) -> tuple[int, str]:
+    order = ("train", "val", "test")
+    return (order.index(name) if name in order else len(order), name)
+
+
+def _disjointness(clips: Sequence[Clip]) -> str:
+    """State what is true of this table, looked up and not assumed."""
+    leaks = find_leaks(clips)
+    if leaks:
+        return "**" + "; ".join(leaks) + ".**"
+    return "No identity, no voice and no source is in more than one split."
+
+
+def _pairs(clips: Sequence[Clip]) -> str:
+    """Count the pairs that differ in what they should share."""
+    pristine = {clip.id: clip for clip in clips if clip.label == "pristine"}
+    synthetic = [clip for clip in clips if clip.label == "synthetic"]
+    alone = sum(clip.parents.get("twin") not in pristine for clip in synthetic)
+    apart = collections.Counter(
+        field
+        for clip in synthetic
+        if (twin := pristine.get(clip.parents.get("twin", ""))) is not None
+        for field in (
+            "frames",
+            "width",
+            "height",
+            "fps",
+            "encoder",
+            "identity",
+            "speaker",
+            "split",
+            "controls",
+        )
+        if getattr(clip, field) != getattr(twin, field)
+    )
+    lines = [
+        f"{len(synthetic) - alone} of {len(synthetic)} synthetic clips have their pristine twin "
+        "here."
+    ]
+    if apart:
+        found = ", ".join(f"{field} in {count}" for field, count in sorted(apart.items()))
+        lines.append(f"**Pairs that differ: {found}.**")
+    else:
+        lines.append(
+            "All pairs agree in length, size, frame rate, encoder settings, identity, voice and "
+            "split."
+        )
+    return " ".join(lines)
+
+
+def _attributes(clips: Sequence[Clip]) -> list[str]:
+    """Tabulate the sitters' attributes, one row a value, counted in identities."""
+    sitters = {clip.identity: clip.attributes for clip in clips}
+    counts = collections.Counter(
+        (name, value) for attributes in sitters.values() for name, value in attributes.items()
+    )
+    if not counts:
+        return []
+    rows = [f"| {name} | {value} | {count} |" for (name, value), count in sorted(counts.items())]
+    return ["\n".join(["| attribute | value | identities |", "|---|---|---|", *rows])]

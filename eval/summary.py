@@ -1,0 +1,88 @@
+"""One detector's scores against the labels, with everything counted that has no score."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from obverse.clip import Clip, Score, Split
+from obverse.errors import ConfigError
+from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_interval, eer
+
+__all__ = ["Summary", "summarise"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """What a detector did on some clips."""
+
+    synthetic: int  # clips with a score
+    pristine: int
+    missing: int  # clips without a face
+    errors: int  # clips that could not be read
+    identities: int  # among the clips with a score
+    auc: Interval | None  # closed form; None unless both classes have scores
+    auc_by_clip: Interval | None  # bootstrap
+    auc_by_identity: Interval | None  # bootstrap; None also where a clip's identity is unknown
+    eer: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return dataclasses.asdict(self)
+
+
+def summarise(
+    clips: Sequence[Clip],
+    scores: Sequence[Score],
+    *,
+    split: Split | None = None,
+    seed: int = 0,
+    samples: int = 2000,
+) -> Summary:
+    """Return how well scores tell the synthetic clips from the pristine ones.
+
+    Args:
+        clips: the clips with their labels.
+        scores: of one detector, one a clip; clips without one are left out.
+        split: only clips of this split.
+        seed: of the bootstrap.
+        samples: of the bootstrap.
+
+    Raises:
+        ConfigError: the scores are of several detectors, or of none of the clips.
+    """
+    if len(detectors := sorted({score.detector for score in scores})) > 1:
+        raise ConfigError(
+            f"the scores are of {', '.join(detectors)}; summarise one detector at a time."
+        )
+    by_id = {clip.id: clip for clip in clips if split is None or clip.split == split}
+    pairs = [(by_id[score.clip], score) for score in scores if score.clip in by_id]
+    if not pairs:
+        raise ConfigError(
+            f"none of the {len(scores)} scores is of a clip of {split or 'the table'}."
+        )
+    ok = [(clip, score.score) for clip, score in pairs if score.score is not None]
+    labels = np.array([clip.label == "synthetic" for clip, _ in ok], dtype=bool)
+    values = np.array([score for _, score in ok], dtype=np.float64)
+    identities = [clip.identity for clip, _ in ok]
+    both = bool(labels.any() and not labels.all())
+    known = both and None not in identities
+    rng = np.random.default_rng(seed)
+    return Summary(
+        synthetic=int(labels.sum()),
+        pristine=int((~labels).sum()),
+        missing=sum(score.status == "missing" for _, score in pairs),
+        errors=sum(score.status == "error" for _, score in pairs),
+        identities=len(set(identities)),
+        auc=auc_interval(labels, values) if both else None,
+        auc_by_clip=bootstrap_interval(auc, labels, values, rng=rng, samples=samples)
+        if both
+        else None,
+        auc_by_identity=(
+            bootstrap_interval(auc, labels, values, rng=rng, groups=identities, samples=samples)
+            if known
+            else None
+        ),
+        eer=eer(labels, values) if both else None,
+    )

@@ -1,0 +1,393 @@
+"""What a corpus will hold, settled before a frame is made: sitters, voices, splits, twins and clip
+ids.
+
+A plan is small and readable; `lay_out` turns it into scenes. Everything in them follows from the
+plan alone, so that a run that was killed knows what it still owes, and two machines with the same
+plan make the same clips.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import numpy as np
+import yaml
+
+import obverse
+from obverse.clip import Split, lineage_id
+from obverse.errors import ConfigError, InputError
+from obverse.generator.methods import METHODS
+from obverse.generator.performance import PerformanceConfig
+from obverse.generator.voices import Voice, list_voices, voice_path
+from obverse.media.video import EncodeConfig
+from obverse.weights import sha256_file
+
+__all__ = ["CorpusPlan", "Scene", "Take", "apportion", "lay_out", "read_plan"]
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+_MAX_SITTERS = 1_000_000
+_SEED_BITS = 31
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusPlan:
+    """A corpus: identities x voices x sentences x controls, each scene once pristine and once by
+    each method.
+    """
+
+    identities: int | tuple[int, ...] = 6  # how many sitters, or their seeds
+    voices: int | tuple[str, ...] = 6  # how many bundled voices, or their ids
+    methods: tuple[str, ...] = ("talk",)  # names of `METHODS`; one synthetic clip a scene for each
+    controls: tuple[PerformanceConfig, ...] = (
+        PerformanceConfig(),
+    )  # performance settings, each a scene with a twin of its own
+    sentences: int = 1  # sentences for each identity and voice
+    voices_each: int | None = (
+        None  # how many of its split's voices an identity speaks with; None: all
+    )
+    size: int = 512  # px of the square frames, even
+    seconds: float | None = None  # every clip's length; None: as long as its sentence
+    seed: int = 0
+    split: Mapping[Split, float] = dataclasses.field(
+        default_factory=lambda: {"train": 0.5, "val": 0.2, "test": 0.3}
+    )  # shares of the identities, and of the voices
+    encode: EncodeConfig = dataclasses.field(
+        default_factory=lambda: EncodeConfig(threads=1)
+    )  # one for all clips; a worker is a process with one thread
+
+    def __post_init__(self) -> None:
+        """Refuse a plan that cannot be carried out."""
+        _require_count("identities", self.identities, _MAX_SITTERS)
+        _require_count("voices", self.voices, len(list_voices()))
+        _require_known("methods", self.methods, tuple(METHODS))
+        if not isinstance(self.voices, int):
+            _require_known("voices", self.voices, _voice_ids())
+        if not self.controls or len(set(self.controls)) != len(self.controls):
+            raise ConfigError(
+                "a plan's controls are empty or name one setting twice; list each setting once."
+            )
+        if not 1 <= self.sentences <= 1000:
+            raise ConfigError(f"a plan asks for {self.sentences} sentences; ask for 1 to 1000.")
+        if self.voices_each is not None and self.voices_each < 1:
+            raise ConfigError(
+                f"a plan's voices_each is {self.voices_each}; give at least 1, or leave it out."
+            )
+        if not 128 <= self.size <= 2048 or self.size % 2:
+            raise ConfigError(
+                f"a plan's size is {self.size} px; it must be even, from 128 to 2048."
+            )
+        if self.seconds is not None and not 0.4 <= self.seconds <= 3600:
+            raise ConfigError(f"a plan's clips last {self.seconds} s; they may last 0.4 to 3600.")
+        if not 0 <= self.seed < 1 << 63:
+            raise ConfigError(
+                f"a plan's seed is {self.seed}; it must be a whole number from 0 to 2**63 - 1."
+            )
+        _require_split(self.split)
+        apportion("identities", _count(self.identities), self.split)
+        apportion("voices", _count(self.voices), self.split)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a plan from plain values, as they stand in YAML and in corpus.json.
+
+        Raises:
+            ConfigError: a name is unknown, or a value is not allowed.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(map(str, values)) - known)
+        if unknown:
+            raise ConfigError(
+                f"a plan knows no {', '.join(unknown)}; it knows {', '.join(sorted(known))}."
+            )
+        changed = {name: value for name, value in values.items() if value is not None}
+        try:
+            for name in ("identities", "voices"):
+                if isinstance(changed.get(name), list | tuple):
+                    kind = int if name == "identities" else str
+                    changed[name] = tuple(kind(item) for item in changed[name])
+            if isinstance(changed.get("methods"), str):
+                changed["methods"] = (changed["methods"],)
+            if "methods" in changed:
+                changed["methods"] = tuple(str(name) for name in changed["methods"])
+            if "controls" in changed:
+                changed["controls"] = tuple(_controls(item or {}) for item in changed["controls"])
+            if "split" in changed:
+                changed["split"] = {name: float(share) for name, share in changed["split"].items()}
+            if "encode" in changed:
+                settings: dict[str, Any] = {"threads": 1} | dict(changed["encode"])
+                changed["encode"] = EncodeConfig(**settings)
+            for name in ("sentences", "voices_each", "size", "seed"):
+                if name in changed:
+                    changed[name] = _whole(name, changed[name])
+            if "seconds" in changed:
+                changed["seconds"] = float(changed["seconds"])
+            return cls(**changed)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"the plan has a value of the wrong kind: {error}.") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for corpus.json; `from_dict` reads them back."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["controls"] = [dataclasses.asdict(item) for item in self.controls]
+        values["encode"] = dataclasses.asdict(self.encode)
+        values["split"] = dict(self.split)
+        for name in ("identities", "voices", "methods"):
+            if isinstance(values[name], tuple):
+                values[name] = list(values[name])
+        return values
+
+    def sitter_seeds(self) -> tuple[int, ...]:
+        """Return the sitters' seeds; a plan with more identities keeps those of the smaller one."""
+        if not isinstance(self.identities, int):
+            return self.identities
+        # A few to spare: 32-bit numbers may repeat.
+        drawn = np.random.SeedSequence(self.seed).generate_state(self.identities + 64)
+        return tuple(dict.fromkeys(int(seed) for seed in drawn))[: self.identities]
+
+    def voice_ids(self) -> tuple[str, ...]:
+        """Return the ids of the voices, in an order drawn by the plan's seed."""
+        ids = _voice_ids() if isinstance(self.voices, int) else self.voices
+        order = np.random.default_rng([self.seed, 1]).permutation(len(ids))
+        return tuple(ids[index] for index in order[: _count(self.voices)])
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """One clip to be made."""
+
+    id: str  # Clip.id
+    method: str | None  # None: the sitter performs, pristine
+    seed: int  # of the performance
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One sitter says one thing under one setting: the pristine take, and one take by each
+    method.
+    """
+
+    sitter: int  # seed
+    voice: str
+    sentences: tuple[Path, ...]  # sound files, said one after the other
+    seconds: float | None  # None: as long as the sentences
+    controls: PerformanceConfig
+    split: Split
+    size: int
+    encode: EncodeConfig
+    twin: Take
+    takes: tuple[Take, ...]
+
+    @property
+    def identity(self) -> str:
+        """The sitter's name in tables."""
+        return f"sitter-{self.sitter}"
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all clips, the twin's first."""
+        return (self.twin.id, *(take.id for take in self.takes))
+
+
+def read_plan(path: Path) -> CorpusPlan:
+    """Read a plan from YAML.
+
+    Raises:
+        InputError: the file cannot be read, or is no mapping of settings.
+        ConfigError: a setting is unknown or has a value that is not allowed.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"the plan {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the plan {path} is not YAML ({reason}).") from error
+    if not isinstance(values, dict):
+        raise InputError(f"the plan {path} holds no settings; write lines such as 'identities: 6'.")
+    return CorpusPlan.from_dict(values)
+
+
+def apportion(what: str, count: int, shares: Mapping[Split, float]) -> dict[Split, int]:
+    """Divide `count` things among the splits by largest remainder, at least one for each split
+    with a share.
+
+    Raises:
+        ConfigError: there are fewer things than splits.
+    """
+    wanted = [split for split in SPLITS if shares.get(split, 0) > 0]
+    if count < len(wanted):
+        raise ConfigError(
+            f"{count} {what} cannot be kept apart in {len(wanted)} splits ({', '.join(wanted)}); "
+            f"ask for at least {len(wanted)}, or give 'split' fewer names."
+        )
+    total = sum(shares[split] for split in wanted)
+    ideal = {split: count * shares[split] / total for split in wanted}
+    parts = {split: max(1, int(ideal[split])) for split in wanted}
+    while sum(parts.values()) < count:
+        most = max(wanted, key=lambda split: ideal[split] - parts[split])
+        parts[most] += 1
+    while sum(parts.values()) > count:
+        least = min(
+            (split for split in wanted if parts[split] > 1),
+            key=lambda split: ideal[split] - parts[split],
+        )
+        parts[least] -= 1
+    return {split: parts.get(split, 0) for split in SPLITS}
+
+
+def lay_out(plan: CorpusPlan) -> tuple[Scene, ...]:
+    """Return the scenes of a plan. No identity, voice or sentence is in two splits."""
+    sitters, voices = plan.sitter_seeds(), plan.voice_ids()
+    identity_counts = apportion("identities", len(sitters), plan.split)
+    voice_counts = apportion("voices", len(voices), plan.split)
+    catalogue = {voice.id: voice for voice in list_voices()}
+    scenes: list[Scene] = []
+    for split in SPLITS:
+        own_sitters, sitters = sitters[: identity_counts[split]], sitters[identity_counts[split] :]
+        own_voices, voices = voices[: voice_counts[split]], voices[voice_counts[split] :]
+        for number, sitter in enumerate(own_sitters):
+            # In turn, so that all voices of a split are heard where there are enough sitters.
+            each = min(plan.voices_each or len(own_voices), len(own_voices))
+            turn = [own_voices[(number * each + index) % len(own_voices)] for index in range(each)]
+            for name in turn:
+                for first in _first_sentences(plan, sitter, catalogue[name]):
+                    sentences = _sentences(catalogue[name], first, plan.seconds)
+                    scenes += [
+                        _scene(plan, sitter, name, sentences, split, item) for item in plan.controls
+                    ]
+    return tuple(scenes)
+
+
+def _first_sentences(plan: CorpusPlan, sitter: int, voice: Voice) -> list[int]:
+    if plan.sentences > len(voice.sentences):
+        raise ConfigError(
+            f"voice {voice.id} has {len(voice.sentences)} sentences and not {plan.sentences}; ask "
+            "for fewer."
+        )
+    order = np.random.default_rng(_number(plan.seed, sitter, voice.id)).permutation(
+        len(voice.sentences)
+    )
+    return [int(index) for index in order[: plan.sentences]]
+
+
+def _sentences(voice: Voice, first: int, seconds: float | None) -> tuple[Path, ...]:
+    """Return a sentence's file, and the next ones' where `seconds` asks for more."""
+    chosen: list[Path] = []
+    length = 0.0
+    index = first
+    while not chosen or (seconds is not None and length < seconds):
+        number = index % len(voice.sentences)
+        chosen.append(voice_path(voice.id, number))
+        length += voice.sentences[number].seconds
+        index += 1
+    return tuple(chosen)
+
+
+def _scene(
+    plan: CorpusPlan,
+    sitter: int,
+    voice: str,
+    sentences: tuple[Path, ...],
+    split: Split,
+    controls: PerformanceConfig,
+) -> Scene:
+    lineage: dict[str, Any] = {
+        "sitter": sitter,
+        "voice": voice,
+        "speech": [_sha256(path) for path in sentences],
+        "seconds": plan.seconds,
+        "controls": dataclasses.asdict(controls),
+        "size": plan.size,
+        "encode": dataclasses.asdict(plan.encode),
+        "tool": f"obverse {obverse.__version__}",
+    }
+
+    def take(method: str | None) -> Take:
+        # Two performances of one sentence differ, as two takes of an actor do.
+        seed = _number(plan.seed, sitter, lineage["speech"], lineage["controls"], method)
+        return Take(
+            id=lineage_id(lineage | {"method": method, "seed": seed}), method=method, seed=seed
+        )
+
+    return Scene(
+        sitter=sitter,
+        voice=voice,
+        sentences=sentences,
+        seconds=plan.seconds,
+        controls=controls,
+        split=split,
+        size=plan.size,
+        encode=plan.encode,
+        twin=take(None),
+        takes=tuple(take(method) for method in plan.methods),
+    )
+
+
+@functools.cache
+def _sha256(bundled: Path) -> str:
+    return sha256_file(bundled)
+
+
+def _number(*parts: object) -> int:
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
+
+
+def _voice_ids() -> tuple[str, ...]:
+    return tuple(voice.id for voice in list_voices())
+
+
+def _controls(values: Mapping[str, Any]) -> PerformanceConfig:
+    known = [field.name for field in dataclasses.fields(PerformanceConfig)]
+    unknown = sorted(set(map(str, values)) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"there is no control {', '.join(unknown)}; choose from {', '.join(known)}."
+        )
+    return PerformanceConfig(**{name: float(value) for name, value in values.items()})
+
+
+def _count(things: int | Sequence[object]) -> int:
+    return things if isinstance(things, int) else len(things)
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"a plan's {name} is {value!r}; it must be a whole number.")
+    return value
+
+
+def _require_count(what: str, things: int | tuple[object, ...], most: int) -> None:
+    if isinstance(things, bool) or not isinstance(things, int | tuple):
+        raise ConfigError(f"a plan's {what} are {things!r}; give a number or a list.")
+    if not isinstance(things, int) and len(set(things)) != len(things):
+        raise ConfigError(f"a plan names one of its {what} twice: {list(things)}; name each once.")
+    if not 1 <= _count(things) <= most:
+        raise ConfigError(
+            f"a plan asks for {_count(things)} {what}; there are 1 to {most} to be had."
+        )
+
+
+def _require_known(what: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) != len(names):
+        raise ConfigError(
+            f"a plan's {what} are {list(names)}; choose from {', '.join(known)}, each once."
+        )
+
+
+def _require_split(split: Mapping[Split, float]) -> None:
+    wrong = [name for name in split if name not in SPLITS]
+    if (
+        wrong
+        or not split
+        or any(not 0 <= share < 1e9 for share in split.values())
+        or not sum(split.values())
+    ):
+        raise ConfigError(
+            f"a plan's split is {dict(split)}; give shares to {', '.join(SPLITS)}, such as train: "
+            "0.6."
+        )

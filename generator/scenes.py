@@ -1,0 +1,273 @@
+"""Makes the clips of one scene: the sitter's own performance, and each method's version of it."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from obverse.clip import Clip
+from obverse.errors import ObverseError
+from obverse.generator.generate import SOUND_HZ, TOOL
+from obverse.generator.methods import method_named
+from obverse.generator.motion import FPS, Motion
+from obverse.generator.performance import perform
+from obverse.generator.plan import Scene, Take
+from obverse.generator.portrait import PortraitConfig, read_portrait
+from obverse.generator.release import release
+from obverse.generator.render import RenderConfig, Renderer
+from obverse.generator.sitters.sitter import Sitter
+from obverse.generator.speech import RATE_HZ, Speech, read_speech_features
+from obverse.media.audio import read_speech, write_wav
+from obverse.media.still import write_still
+from obverse.provenance.identity import SigningIdentity
+from obverse.provenance.registry import Registry
+from obverse.weights import sha256_file
+
+__all__ = [
+    "CLIPS",
+    "MASKS",
+    "RECORDS",
+    "WORK",
+    "SceneJob",
+    "make_scene",
+    "moved_pixels",
+    "write_whole",
+]
+
+CLIPS, MASKS = "clips", "masks"
+WORK = ".work"  # what is only needed until the corpus is complete
+RECORDS = f"{WORK}/records"  # one JSON file for each finished clip
+
+_STILL_SIDE_PX = 1024  # of a sitter's portrait: as much detail as the generator keeps
+_MOVED_LEVELS = 2  # of 255; rounding alone moves a pixel by one
+_MASK_CLOSE_SHARE = 1 / 64  # of the frame's side: gaps within a smooth cheek that moves
+
+Frame = npt.NDArray[np.uint8]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SceneJob:
+    """A scene, what is still owed of it, and where it goes."""
+
+    scene: Scene
+    owed: frozenset[str]  # ids of clips that are not there yet
+    folder: Path
+    identity: SigningIdentity
+    registry_url: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Voiced:
+    """A scene's speech, measured and as it will be heard."""
+
+    speech: Speech
+    sound: npt.NDArray[np.float32]  # mono at SOUND_HZ
+    source: Path
+
+
+def make_scene(job: SceneJob) -> Mapping[str, str]:
+    """Make the clips that are owed; returns the reason of failure for each that could not be made.
+
+    A clip that is made has its film and its mask in place and, last of all, its record.
+    """
+    scene = job.scene
+    failures: dict[str, str] = {}
+    with Registry(job.registry_url) as registry:
+        try:
+            voiced = _voiced(scene, job.folder)
+            motion = perform(voiced.speech, scene.twin.seed, scene.controls)
+            if scene.twin.id in job.owed:
+                _make_twin(job, voiced, motion, registry)
+        except ObverseError as error:
+            # Without the twin no other take of the scene may stand in a corpus.
+            return {clip_id: str(error) for clip_id in scene.ids() if clip_id in job.owed}
+        for take in scene.takes:
+            if take.id not in job.owed:
+                continue
+            try:
+                _make_take(job, take, voiced, motion, registry)
+            except ObverseError as error:
+                failures[take.id] = str(error)
+    return failures
+
+
+def _voiced(scene: Scene, folder: Path) -> _Voiced:
+    """Read the scene's sentences one after the other, cut to its length."""
+
+    def joined(rate_hz: int) -> npt.NDArray[np.float32]:
+        pieces = np.concatenate([read_speech(path, rate_hz) for path in scene.sentences])
+        if scene.seconds is None:
+            return pieces
+        samples = round(scene.seconds * rate_hz)
+        return np.pad(pieces[:samples], (0, max(0, samples - len(pieces))))
+
+    sound = joined(SOUND_HZ)
+    source = scene.sentences[0]
+    if len(scene.sentences) > 1 or scene.seconds is not None:
+        # The manifest's input is what was heard, which is then no file of its own yet.
+        names = json.dumps([[sha256_file(path) for path in scene.sentences], scene.seconds])
+        source = folder / WORK / "speech" / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.wav"
+        _place(source, lambda draft: write_wav(draft, sound, SOUND_HZ))
+    return _Voiced(read_speech_features(joined(RATE_HZ)), sound, source)
+
+
+@functools.lru_cache(maxsize=2)
+def _sitter(seed: int) -> Sitter:
+    return Sitter.from_seed(seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _renderer(seed: int, size: int, still: Path) -> Renderer:
+    """Prepare a sitter's portrait, once for all scenes that this process makes with it in a row."""
+    _place(still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX)))
+    # The still's own frame is the performer's, so that both clips of a pair show the same view.
+    portrait = read_portrait(still, config=PortraitConfig(framing="picture"))
+    return Renderer(portrait, RenderConfig(size=size))
+
+
+def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registry) -> None:
+    scene = job.scene
+    performed = _sitter(scene.sitter).perform(motion, size=scene.size)
+    clip = _draft(scene, scene.twin).replace(
+        label="pristine",
+        kind="rendered",
+        parents={"audio": sha256_file(voiced.source)},
+    )
+    mask = np.zeros((scene.size, scene.size), np.uint8)
+    _release(job, clip, (frame.image for frame in performed), mask, voiced, {}, registry)
+
+
+def _make_take(
+    job: SceneJob, take: Take, voiced: _Voiced, motion: Motion, registry: Registry
+) -> None:
+    scene = job.scene
+    assert take.method is not None
+    still = job.folder / WORK / "portraits" / f"{scene.sitter}.png"
+    renderer = _renderer(scene.sitter, scene.size, still)
+    parents = {
+        "portrait": sha256_file(still),
+        "audio": sha256_file(voiced.source),
+        "twin": scene.twin.id,
+    }
+    if take.method == "reenact":
+        parents["driving"] = scene.twin.id
+    clip = _draft(scene, take).replace(
+        kind="generated", method=take.method, parents=parents, warnings=renderer.portrait.warnings
+    )
+    frames = method_named(take.method)(
+        renderer, voiced.speech, seed=take.seed, controls=scene.controls, driving=motion
+    )
+    portrait = renderer.portrait.picture
+    rest = cv2.resize(portrait, (renderer.width, renderer.height), interpolation=cv2.INTER_AREA)
+    mask = np.zeros(rest.shape[:2], np.uint8)
+    _release(job, clip, _watched(frames, rest, mask), mask, voiced, {"portrait": still}, registry)
+
+
+def _draft(scene: Scene, take: Take) -> Clip:
+    return Clip(
+        id=take.id,
+        path=f"{CLIPS}/{take.id}.mp4",
+        label="synthetic",
+        kind="generated",
+        identity=scene.identity,
+        speaker=scene.voice,
+        split=scene.split,
+        fps=FPS,
+        seed=take.seed,
+        controls=dataclasses.asdict(scene.controls),
+        mask_path=f"{MASKS}/{take.id}.png",
+        attributes=_sitter(scene.sitter).attributes,
+        rights="synthetic",
+        tool=TOOL,
+    )
+
+
+def _release(
+    job: SceneJob,
+    clip: Clip,
+    frames: Iterable[Frame],
+    mask: npt.NDArray[np.uint8],
+    voiced: _Voiced,
+    inputs: Mapping[str, Path],
+    registry: Registry,
+) -> None:
+    """Release a clip, then write its mask (which is complete only now) and its record."""
+    released = release(
+        frames,
+        clip,
+        job.folder / clip.path,
+        audio=(voiced.sound, SOUND_HZ),
+        inputs={**inputs, "audio": voiced.source},
+        identity=job.identity,
+        registry=registry,
+        encode=job.scene.encode,
+        force=True,  # a film without a record is the leaving of a run that was killed
+    )
+    moved = moved_pixels(mask) if clip.label == "synthetic" else mask
+    assert released.mask_path is not None
+    _place(job.folder / released.mask_path, lambda draft: write_still(draft, moved))
+    row = json.dumps(released.to_row(), sort_keys=True)
+    write_whole(job.folder / RECORDS / f"{released.id}.json", row.encode())
+
+
+def _watched(frames: Iterable[Frame], rest: Frame, moved: npt.NDArray[np.uint8]) -> Iterator[Frame]:
+    """Yield the frames and note in `moved` [H, W] how far each pixel strayed from the still."""
+    for frame in frames:
+        np.maximum(moved, cv2.absdiff(frame, rest).max(2), out=moved)
+        yield frame
+
+
+def moved_pixels(difference: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return 255 where the greatest difference [H, W] from the still is no rounding, gaps and
+    holes filled; else 0.
+    """
+    moved = np.where(difference > _MOVED_LEVELS, 255, 0).astype(np.uint8)
+    reach = max(3, round(max(moved.shape) * _MASK_CLOSE_SHARE)) | 1
+    moved = cv2.morphologyEx(moved, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    outlines, _ = cv2.findContours(moved, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(difference.shape, np.uint8)
+    cv2.drawContours(filled, outlines, -1, 255, cv2.FILLED)
+    return filled
+
+
+def _place(path: Path, write: Any) -> None:
+    """Make a file where it is not there yet, whole or not at all."""
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=".draft-", dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees a part of it, and a power cut leaves the old one or
+    the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(suffix=".tmp", prefix=".draft-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

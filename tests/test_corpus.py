@@ -1,0 +1,382 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from obverse.clip import Clip
+from obverse.errors import ConfigError, InputError, OutputExistsError
+from obverse.generator import corpus as module
+from obverse.generator.corpus import build_corpus
+from obverse.generator.plan import CorpusPlan, lay_out
+from obverse.generator.scenes import (
+    CLIPS,
+    MASKS,
+    RECORDS,
+    WORK,
+    SceneJob,
+    moved_pixels,
+    write_whole,
+)
+from obverse.media.still import read_still
+from obverse.media.video import probe, read_frames
+from obverse.provenance.home import HOME_VARIABLE
+from obverse.provenance.verify import verify
+from obverse.watermark.extract import extract
+from obverse.weights import sha256_file
+
+PLAN = CorpusPlan(identities=3, voices=3, methods=("talk", "reenact"))
+PLANNED = [clip_id for scene in lay_out(PLAN) for clip_id in scene.ids()]
+
+Maker = Callable[[SceneJob], Mapping[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("home")))
+
+
+def _write(job: SceneJob, clip_id: str) -> None:
+    """Leave what a clip leaves, without rendering it."""
+    scene = job.scene
+    take = next((take for take in scene.takes if take.id == clip_id), None)
+    clip = Clip(
+        id=clip_id,
+        path=f"{CLIPS}/{clip_id}.mp4",
+        label="pristine" if take is None else "synthetic",
+        kind="rendered" if take is None else "generated",
+        method=None if take is None else take.method,
+        parents={} if take is None else {"twin": scene.twin.id},
+        identity=scene.identity,
+        speaker=scene.voice,
+        split=scene.split,
+        frames=50,
+        mask_path=f"{MASKS}/{clip_id}.png",
+        attributes={"presentation": "feminine"},
+        rights="synthetic",
+    )
+    (job.folder / clip.path).write_text(clip_id)
+    (job.folder / str(clip.mask_path)).write_text("mask")
+    write_whole(job.folder / RECORDS / f"{clip_id}.json", json.dumps(clip.to_row()).encode())
+
+
+class _Maker:
+    """Stands in for `make_scene`; remembers what it was asked for."""
+
+    def __init__(self, fails: Mapping[str, str] | None = None) -> None:
+        self.asked: list[str] = []
+        self.fails = fails or {}
+
+    def __call__(self, job: SceneJob) -> Mapping[str, str]:
+        failures = {}
+        for clip_id in job.scene.ids():
+            if clip_id not in job.owed:
+                continue
+            self.asked.append(clip_id)
+            if clip_id in self.fails:
+                failures[clip_id] = self.fails[clip_id]
+            else:
+                _write(job, clip_id)
+        return failures
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[_Maker], _Maker]:
+    def install(maker: _Maker) -> _Maker:
+        monkeypatch.setattr(module, "make_scene", maker)
+        return maker
+
+    return install
+
+
+def _table(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "clips.parquet")
+
+
+def test_a_corpus_is_a_folder(tmp_path: Path, use: Callable[[_Maker], _Maker]) -> None:
+    use(_Maker())
+    told: list[tuple[int, int, int]] = []
+    report = build_corpus(
+        PLAN, tmp_path / "c", workers=1, progress=lambda *counts: told.append(counts)
+    )
+    assert (report.made, len(report.clips), dict(report.failed)) == (len(PLANNED), len(PLANNED), {})
+    names = sorted(path.name for path in report.folder.iterdir())
+    assert names == ["card.md", "clips", "clips.parquet", "corpus.json", "masks"]
+    assert told[0] == (0, 0, len(PLANNED))
+    assert told[-1] == (len(PLANNED), 0, len(PLANNED))
+    table = _table(report.folder)
+    assert sorted(table["id"]) == sorted(PLANNED)
+    assert list(table["id"]) == sorted(table["id"])  # the order says nothing of the label
+    described = json.loads((report.folder / "corpus.json").read_text())
+    assert described["complete"] is True
+    assert CorpusPlan.from_dict(described["plan"]) == PLAN
+    card = (report.folder / "card.md").read_text()
+    assert "No identity, no voice and no source is in more than one split." in card
+    assert "6 of 6 synthetic clips have their pristine twin here." in card
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(there: int, _failed: int, _total: int) -> None:
+        if there >= 4:
+            raise StoppedError
+
+    use(_Maker())
+    with pytest.raises(StoppedError):
+        build_corpus(PLAN, tmp_path / "c", workers=1, progress=stop)
+    kept = {path.stem for path in (tmp_path / "c" / RECORDS).glob("*.json")}
+    assert 4 <= len(kept) < len(PLANNED)
+    second = use(_Maker())
+    report = build_corpus(PLAN, tmp_path / "c", workers=1)
+    assert sorted(second.asked) == sorted(set(PLANNED) - kept)
+    assert sorted(_table(report.folder)["id"]) == sorted(PLANNED)
+
+
+def test_a_clip_without_its_record_is_made_again_and_leavings_are_swept(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    use(_Maker(fails={PLANNED[-1]: "no"}))
+    folder = tmp_path / "c"
+    build_corpus(PLAN, folder, workers=1)
+    (folder / RECORDS / f"{PLANNED[1]}.json").unlink()
+    (folder / "clips.parquet").unlink()
+    (folder / CLIPS / ".half-made").mkdir()
+    (folder / CLIPS / ".half-made" / "encoded.mp4").write_text("x")
+    (folder / RECORDS / ".draft-1.tmp").write_text("{")
+    (folder / ".clips.parquet").write_text("x")
+    again = use(_Maker())
+    report = build_corpus(PLAN, folder, workers=1)
+    assert sorted(again.asked) == sorted([PLANNED[1], PLANNED[-1]])
+    assert not list(folder.rglob(".*"))
+    assert len(report.clips) == len(PLANNED)
+
+
+def test_a_finished_corpus_has_nothing_left_to_do(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    use(_Maker())
+    build_corpus(PLAN, tmp_path / "c", workers=1)
+    again = use(_Maker())
+    report = build_corpus(PLAN, tmp_path / "c", workers=1)
+    assert (again.asked, report.made, len(report.clips)) == ([], 0, len(PLANNED))
+
+
+def test_a_lost_twin_is_made_again_with_its_takes(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    use(_Maker())
+    build_corpus(PLAN, tmp_path / "c", workers=1)
+    scene = lay_out(PLAN)[0]
+    (tmp_path / "c" / CLIPS / f"{scene.twin.id}.mp4").unlink()
+    again = use(_Maker())
+    build_corpus(PLAN, tmp_path / "c", workers=1)
+    assert sorted(again.asked) == sorted(scene.ids())
+
+
+def test_a_clip_that_fails_is_reported_and_the_others_go_on(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    failing = lay_out(PLAN)[0].takes[0].id
+    use(_Maker(fails={failing: "the mark was not read back."}))
+    report = build_corpus(PLAN, tmp_path / "c", workers=1)
+    assert dict(report.failed) == {failing: "the mark was not read back."}
+    assert len(report.clips) == len(PLANNED) - 1
+    assert failing not in set(_table(report.folder)["id"])
+    described = json.loads((report.folder / "corpus.json").read_text())
+    assert described["complete"] is False
+    assert described["failed"] == dict(report.failed)
+    again = use(_Maker())
+    assert build_corpus(PLAN, tmp_path / "c", workers=1).made == 1
+    assert again.asked == [failing]
+
+
+def test_an_error_nobody_foresaw_is_reported(
+    tmp_path: Path, use: Callable[[_Maker], _Maker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = _Maker()
+
+    def maker(job: SceneJob) -> Mapping[str, str]:
+        if job.scene == lay_out(PLAN)[1]:
+            raise ZeroDivisionError("by zero")
+        return good(job)
+
+    monkeypatch.setattr(module, "make_scene", maker)
+    report = build_corpus(PLAN, tmp_path / "c", workers=1)
+    assert set(report.failed) == set(lay_out(PLAN)[1].ids())
+    assert set(report.failed.values()) == {"ZeroDivisionError: by zero"}
+
+
+def test_another_plan_is_refused_and_force_starts_anew(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    use(_Maker())
+    build_corpus(PLAN, tmp_path / "c", workers=1)
+    other = CorpusPlan(identities=3, voices=3, seed=5)
+    with pytest.raises(OutputExistsError, match="another plan"):
+        build_corpus(other, tmp_path / "c", workers=1)
+    assert sorted(_table(tmp_path / "c")["id"]) == sorted(PLANNED)
+    report = build_corpus(other, tmp_path / "c", workers=1, force=True)
+    assert {path.stem for path in (tmp_path / "c" / CLIPS).iterdir()} == {
+        c.id for c in report.clips
+    }
+
+
+def test_a_folder_with_something_else_in_it_is_refused(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    use(_Maker())
+    (tmp_path / "thesis.tex").write_text("x")
+    for force in (False, True):
+        with pytest.raises(OutputExistsError, match=r"thesis\.tex"):
+            build_corpus(PLAN, tmp_path, workers=1, force=force)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(OutputExistsError):
+        build_corpus(PLAN, tmp_path / "thesis.tex", workers=1)
+
+
+def test_a_description_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "corpus.json").write_text("{")
+    with pytest.raises(InputError, match="--force"):
+        build_corpus(PLAN, tmp_path, workers=1)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, use: Callable[[_Maker], _Maker]) -> None:
+    class Meddler(_Maker):
+        def __call__(self, job: SceneJob) -> Mapping[str, str]:
+            with pytest.raises(ConfigError, match="another run"):
+                build_corpus(PLAN, tmp_path / "c", workers=1)
+            return super().__call__(job)
+
+    use(Meddler())
+    assert not build_corpus(PLAN, tmp_path / "c", workers=1).failed
+
+
+def test_no_workers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="workers is 0"):
+        build_corpus(PLAN, tmp_path / "c", workers=0)
+    assert not (tmp_path / "c").exists()
+
+
+def test_moved_pixels_have_no_holes_and_no_dust() -> None:
+    difference = np.zeros((128, 128), np.uint8)
+    difference[32:96, 32:96] = 9
+    difference[60:70, 60:70] = 0  # a smooth cheek
+    difference[5:120:7, 5] = 2  # rounding
+    moved = moved_pixels(difference)
+    assert set(np.unique(moved)) == {0, 255}
+    assert (moved == 255).sum() == 64 * 64
+    assert moved[65, 65] == 255
+
+
+# --- the whole thing
+# ---------------------------------------------------------------------------------------------
+
+
+def _run(folder: Path, home: Path, *options: str) -> "subprocess.Popen[bytes]":
+    command = [
+        sys.executable,
+        "-c",
+        "from obverse.cli import main; main()",
+        "corpus",
+        "-o",
+        str(folder),
+        *options,
+    ]
+    environment = os.environ | {HOME_VARIABLE: str(home)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_corpus_survives_kill_9_and_keeps_its_promises(tmp_path: Path) -> None:
+    folder, home = tmp_path / "c", tmp_path / "home"
+    options = ["--identities", "3", "--voices", "3", "--methods", "talk,reenact"]
+    options += ["--size", "256", "--seconds", "1.6", "--workers", "2"]
+    run = _run(folder, home, *options)
+    for _ in range(6000):
+        if len(list((folder / RECORDS).glob("*.json"))) >= 2 or run.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert run.poll() is None
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    time.sleep(1.0)  # the workers notice at once
+    records = {path.name: path.read_bytes() for path in (folder / RECORDS).glob("[!.]*.json")}
+    assert records
+    finished = {
+        name[:-5]: (folder / CLIPS / f"{name[:-5]}.mp4").stat().st_mtime_ns for name in records
+    }
+
+    assert _run(folder, home, *options).wait() == 0
+    for clip_id, when in finished.items():
+        assert (
+            folder / CLIPS / f"{clip_id}.mp4"
+        ).stat().st_mtime_ns == when  # nothing was made twice
+    clips = {clip.id: clip for clip in (Clip.from_row(row) for row in _rows(folder))}
+    assert len(clips) == 9
+    assert sorted(path.stem for path in (folder / CLIPS).iterdir()) == sorted(clips)
+    assert sorted(path.stem for path in (folder / MASKS).iterdir()) == sorted(clips)
+    assert not (folder / WORK).exists()
+    os.environ[HOME_VARIABLE] = str(home)
+    for clip in clips.values():
+        _keeps_its_promises(folder, clip, clips)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    return [
+        {str(name): cell for name, cell in row.items()} for row in _table(folder).to_dict("records")
+    ]
+
+
+def _keeps_its_promises(folder: Path, clip: Clip, clips: Mapping[str, Clip]) -> None:
+    path = folder / clip.path
+    assert sha256_file(path) == clip.sha256
+    report = verify(path)
+    assert report.state == "trusted"
+    assert report.label["label"] == clip.label
+    assert extract(path).payload == report.payload == int(str(clip.mark), 16)
+    mask = read_still(folder / str(clip.mask_path))[..., 0]
+    assert mask.shape == (clip.height, clip.width)
+    assert clip.rights == "synthetic"
+    assert clip.attributes
+    info = probe(path)
+    if clip.label == "pristine":
+        assert (clip.fake_segments, clip.kind, mask.max()) == ((), "rendered", 0)
+        return
+    assert clip.fake_segments == ((0.0, clip.seconds),)
+    twin = clips[clip.parents["twin"]]
+    for field in (
+        "frames",
+        "width",
+        "height",
+        "encoder",
+        "identity",
+        "speaker",
+        "split",
+        "controls",
+    ):
+        assert getattr(clip, field) == getattr(twin, field)
+    other = probe(folder / twin.path)
+    assert (info.codec, info.pixel_format, info.fps, info.seconds) == (
+        other.codec,
+        other.pixel_format,
+        other.fps,
+        other.seconds,
+    )
+    # Something moved, and what did not move is the still's own.
+    assert 0.02 < (mask > 0).mean() < 0.98
+    frames = np.stack(list(read_frames(path))).astype(int)
+    spread = np.ptp(frames, axis=0).max(-1)
+    assert spread[mask > 0].mean() > 2 * spread[mask == 0].mean()

@@ -1,0 +1,167 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from obverse.errors import ConfigError, InputError
+from obverse.generator.performance import PerformanceConfig
+from obverse.generator.plan import SPLITS, CorpusPlan, apportion, lay_out, read_plan
+from obverse.generator.voices import list_voices
+
+
+def test_no_identity_voice_or_sentence_is_in_two_splits() -> None:
+    plan = CorpusPlan(identities=9, voices=8, sentences=3, seconds=6.0, methods=("talk", "reenact"))
+    scenes = lay_out(plan)
+    for what in ("identity", "voice"):
+        seen: dict[object, set[str]] = {}
+        for scene in scenes:
+            seen.setdefault(getattr(scene, what), set()).add(scene.split)
+        assert all(len(splits) == 1 for splits in seen.values())
+    said: dict[Path, set[str]] = {}
+    for scene in scenes:
+        for path in scene.sentences:
+            said.setdefault(path, set()).add(scene.split)
+    assert all(len(splits) == 1 for splits in said.values())
+    assert {scene.split for scene in scenes} == set(SPLITS)
+
+
+def test_every_sitter_speaks_with_every_voice_of_its_split() -> None:
+    scenes = lay_out(CorpusPlan(identities=6, voices=6, sentences=2))
+    counts = apportion("voices", 6, CorpusPlan().split)
+    for identity in {scene.identity for scene in scenes}:
+        own = [scene for scene in scenes if scene.identity == identity]
+        assert len({scene.voice for scene in own}) == counts[own[0].split]
+        assert len(own) == 2 * counts[own[0].split]
+
+
+def test_voices_can_be_taken_in_turn() -> None:
+    scenes = lay_out(CorpusPlan(identities=6, voices=6, voices_each=1))
+    assert len(scenes) == 6
+    assert len({scene.voice for scene in scenes}) == 6
+
+
+def test_each_scene_has_one_twin_and_a_take_by_each_method() -> None:
+    plan = CorpusPlan(
+        methods=("talk", "reenact"),
+        controls=(PerformanceConfig(), PerformanceConfig(head_strength=0.3)),
+    )
+    scenes = lay_out(plan)
+    ids = [clip_id for scene in scenes for clip_id in scene.ids()]
+    assert len(ids) == len(set(ids)) == 3 * len(scenes)
+    for scene in scenes:
+        assert scene.twin.method is None
+        assert [take.method for take in scene.takes] == ["talk", "reenact"]
+        # Another take, not the same one: `talk` must not follow the twin.
+        assert len({scene.twin.seed, *(take.seed for take in scene.takes)}) == 3
+
+
+def test_a_plan_decides_the_ids() -> None:
+    assert lay_out(CorpusPlan()) == lay_out(CorpusPlan())
+    first = {name for scene in lay_out(CorpusPlan()) for name in scene.ids()}
+    for changes in ({"seed": 1}, {"size": 256}, {"seconds": 2.0}):
+        other = {name for scene in lay_out(CorpusPlan(**changes)) for name in scene.ids()}
+        assert not first & other
+
+
+def test_more_identities_keep_the_sitters_of_fewer() -> None:
+    few, many = CorpusPlan(identities=4).sitter_seeds(), CorpusPlan(identities=40).sitter_seeds()
+    assert many[:4] == few
+    assert len(set(many)) == 40
+
+
+def test_a_long_clip_is_made_of_several_sentences() -> None:
+    seconds = {s.file: s.seconds for voice in list_voices() for s in voice.sentences}
+    for scene in lay_out(CorpusPlan(seconds=11.0)):
+        lengths = [seconds[path.name] for path in scene.sentences]
+        assert sum(lengths) >= 11.0 > sum(lengths[:-1])
+
+
+def test_a_plan_survives_json() -> None:
+    plan = CorpusPlan(
+        identities=(3, 4, 5), controls=(PerformanceConfig(gaze_strength=0.5),), seconds=2.5, seed=8
+    )
+    assert CorpusPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_plan_is_read_from_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "identities: 4\nvoices: [flite-slt, flite-awb]\nmethods: [talk, reenact]\n"
+        "controls:\n  - {}\n  - {head_strength: 0.5}\nsplit: {train: 3, test: 1}\nencode: {crf: "
+        "23}\n"
+    )
+    plan = read_plan(path)
+    assert plan.identities == 4
+    assert plan.voices == ("flite-slt", "flite-awb")
+    assert plan.controls[1].head_strength == 0.5
+    assert (plan.encode.crf, plan.encode.threads) == (23, 1)
+    scenes = lay_out(plan)
+    assert {scene.split for scene in scenes} == {"train", "test"}
+    assert len(scenes) == 4 * 2
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"identites": 3}, "identites"),
+        ({"identities": 2}, "kept apart in 3 splits"),
+        ({"voices": 1}, "kept apart in 3 splits"),
+        ({"voices": 99}, "99 voices"),
+        ({"voices": ["nobody", "flite-slt", "flite-awb"]}, "nobody"),
+        ({"identities": [1, 1, 2]}, "twice"),
+        ({"identities": "many"}, "many"),
+        ({"methods": ["swap"]}, "swap"),
+        ({"methods": []}, "methods"),
+        ({"controls": [{"head": 1}]}, "head"),
+        ({"controls": [{}, {}]}, "twice"),
+        ({"controls": [{"head_strength": 9}]}, "head_strength"),
+        ({"size": 511}, "511"),
+        ({"size": "big"}, "big"),
+        ({"seconds": 0.01}, "0.01"),
+        ({"seconds": "long"}, "wrong kind"),
+        ({"sentences": 7}, "6 sentences"),
+        ({"seed": -1}, "-1"),
+        ({"split": {"dev": 1}}, "dev"),
+        ({"split": {"train": 0}}, "split"),
+        ({"encode": {"crf": 99}}, "crf"),
+        ({"encode": {"quality": 1}}, "wrong kind"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        lay_out(CorpusPlan.from_dict(values))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00", "identities"])
+def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"plan\.yaml") as raised:
+        read_plan(path)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(InputError):
+        read_plan(tmp_path / "absent.yaml")
+
+
+@hypothesis.given(
+    count=st.integers(3, 500),
+    shares=st.lists(st.floats(0.001, 100), min_size=3, max_size=3),
+)
+def test_apportionment_is_whole_and_near_the_shares(count: int, shares: list[float]) -> None:
+    parts = apportion("things", count, dict(zip(SPLITS, shares, strict=True)))
+    assert sum(parts.values()) == count
+    assert min(parts.values()) >= 1
+    for split, share in zip(SPLITS, shares, strict=True):
+        # Off by less than one, but for what a split with a tiny share takes to have any.
+        assert parts[split] < count * share / sum(shares) + 3
+
+
+def test_a_scene_is_frozen() -> None:
+    scene = lay_out(CorpusPlan())[0]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        scene.split = "test"  # type: ignore[misc]

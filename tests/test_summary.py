@@ -1,0 +1,62 @@
+"""A summary counts everything, and measures only what has a number."""
+
+import pytest
+
+from obverse.clip import Clip, Score
+from obverse.errors import ConfigError
+from obverse.eval.summary import summarise
+
+
+def table(people: int) -> tuple[list[Clip], list[Score]]:
+    clips, scores = [], []
+    for person in range(people):
+        for synthetic in (False, True):
+            name = f"{person}{synthetic}"
+            clips.append(
+                Clip(
+                    id=name,
+                    path=name,
+                    label="synthetic" if synthetic else "pristine",
+                    kind="rendered",
+                    identity=str(person),
+                    split="test" if person % 2 else "train",
+                )
+            )
+            value = 0.6 + 0.01 * person if synthetic else 0.3 + 0.02 * person
+            scores.append(Score(clip=name, detector="d", status="ok", score=value))
+    return clips, scores
+
+
+def test_everything_is_counted() -> None:
+    clips, scores = table(4)
+    scores[0] = Score(clip=scores[0].clip, detector="d", status="missing")
+    scores[3] = Score(clip=scores[3].clip, detector="d", status="error", reason="damaged")
+    summary = summarise(clips, scores, samples=50)
+    assert (summary.synthetic, summary.pristine) == (3, 3)
+    assert (summary.missing, summary.errors, summary.identities) == (1, 1, 4)
+    assert summary.auc is not None
+    assert summary.auc.value == 1
+    assert summary.auc.low < 0.8
+    assert summary.eer == 0
+    assert summary.to_json()["auc"]["value"] == 1
+
+
+def test_a_split_is_taken_alone() -> None:
+    summary = summarise(*table(10), split="test", samples=50)
+    assert (summary.synthetic, summary.pristine, summary.identities) == (5, 5, 5)
+
+
+def test_one_class_has_counts_and_no_auc() -> None:
+    clips, scores = table(4)
+    chosen = [score for score in scores if score.clip.endswith("True")]
+    summary = summarise(clips, chosen)
+    assert (summary.synthetic, summary.pristine, summary.auc, summary.eer) == (4, 0, None, None)
+
+
+def test_scores_of_nothing_and_of_two_detectors_are_refused() -> None:
+    clips, scores = table(2)
+    with pytest.raises(ConfigError, match="none of the"):
+        summarise(clips[:1], scores[2:])
+    other = Score(clip=clips[0].id, detector="e", status="ok", score=0.5)
+    with pytest.raises(ConfigError, match="d, e"):
+        summarise(clips, [*scores[1:], other])
