@@ -23,7 +23,7 @@ from obverse.generator.synthesis import Kokoro, Utterance, speak_flite
 
 __all__ = ["main"]
 
-FOLDER = Path(__file__).resolve().parent / "voices"
+FOLDER = Path(__file__).resolve().parent / "utterances"
 EDGE_SECONDS = 0.2  # silence before the first and after the last sound
 PEAK = 0.7  # of full scale
 FLITE_LICENCE = "flite and its voices (Carnegie Mellon University), BSD-like: free for any use"

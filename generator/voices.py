@@ -2,7 +2,7 @@
 the mouth.
 
 `voices.json` says of each voice who made it, under which licence, and what it says; for flite's
-voices also when each phone ends. See `voices/CARD.md`.
+voices also when each phone ends. See `utterances/CARD.md`.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class Voice:
 
 def _folder() -> Path:
     # A part is a namespace package, whose folder has no single path of its own: join first.
-    return Path(str(importlib.resources.files("obverse.generator") / "voices"))
+    return Path(str(importlib.resources.files("obverse.generator") / "utterances"))
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("audit", "datasets", "detector", "eval", "generator", "provenance", "watermark")
 # What travels with code and is read at run time; sources of documentation may stay behind.
-DATA_FOLDERS = ("weights", "voices", "pack")
+DATA_FOLDERS = ("weights", "utterances")
 
 
 def _setuptools() -> dict[str, Any]:

@@ -28,7 +28,7 @@ def train() -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The run, a folder."
 )
-@click.option("--backbone", help="Any timm model; mobilenetv3_small_050 by default.")
+@click.option("--backbone", help="Any timm model; test_resnet, a tiny ResNet, by default.")
 @click.option("--pretrained", is_flag=True, help="Start from the hub's weights.")
 @click.option("--epochs", type=int, help="At most so many.")
 @click.option("--steps", type=int, help="Batches of an epoch.")
