@@ -117,6 +117,7 @@ def test_a_generated_clip_moves_and_sounds(clip: Clip, speech: Path) -> None:
     assert face.mean() > 3 * corner.mean()
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_clip_and_another_seed_another(
     clip: Clip, tmp_path: Path, portrait: Path, speech: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_sitter_is_pristine_and_released(pristine: Clip) -> None:
     assert (pristine.frames, pristine.width) == (FRAMES, SIZE)
 
 
+@pytest.mark.slow
 def test_a_sitters_still_is_released(tmp_path: Path) -> None:
     path = tmp_path / "face.png"
     clip = sitter_still(3, path)
@@ -217,6 +219,7 @@ def test_inputs_that_are_not_there_are_named(tmp_path: Path, portrait: Path, spe
     assert list(tmp_path.iterdir()) == [blank]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_is_replaced_only_by_force(
     tmp_path: Path, portrait: Path, speech: Path
 ) -> None:

@@ -64,7 +64,7 @@ def _under(
     nearness = np.empty((2 * _SIZE, 2 * _SIZE), np.float32)
     shown = np.empty((2 * _SIZE, 2 * _SIZE), np.int32)
     never = np.ones(len(screen), np.float32)
-    visibility(screen, triangles, np.zeros(len(triangles), np.bool_), never, nearness, shown)
+    visibility(screen, triangles, np.ones(len(triangles), np.uint8), never, nearness, shown)
     rows, columns = np.nonzero(shown >= 0)
     wanted = 2.0 * (points.astype(np.float64) + 0.5)
     nearest = cKDTree(np.stack([columns, rows], -1) + 0.5).query(wanted)[1]

@@ -10,22 +10,10 @@ import numpy.typing as npt
 from obverse.errors import ConfigError
 from obverse.weights import weight_path
 
-__all__ = ["HAIR_STYLES", "image", "looks", "shape_targets"]
+__all__ = ["image", "looks", "shape_targets"]
 
 FloatArray = npt.NDArray[np.float32]
 _PART = "obverse.generator.sitters"
-HAIR_STYLES = (
-    "short01",
-    "short02",
-    "short03",
-    "short04",
-    "afro01",
-    "bob01",
-    "bob02",
-    "long01",
-    "ponytail01",
-    "braid01",
-)
 
 
 @functools.cache

@@ -53,13 +53,14 @@ def vertex_normals(vertices: Any, triangles: Any, normals: Any) -> None:
 
 @compiled
 def visibility(
-    screen: Any, triangles: Any, two_sided: Any, cutoff: Any, nearness: Any, shown: Any
+    screen: Any, triangles: Any, sides: Any, cutoff: Any, nearness: Any, shown: Any
 ) -> None:
     """Draw triangles into `nearness` [h, w] (1/z, larger is nearer) and `shown` [h, w] (triangle or
     -1).
 
     `screen` [V, 3] holds sample coordinates and 1/z. Where the interpolated `cutoff` [V] is
-    negative a triangle of the garment is cut away. Back faces are skipped unless `two_sided` [F].
+    negative a triangle of the garment is cut away. A triangle with `sides` [F] 1 is
+    seen from its front, with 2 from both, with 0 not at all.
     """
     height, width = nearness.shape
     nearness[:] = 0.0
@@ -70,7 +71,7 @@ def visibility(
         bx, by, bz = screen[b, 0], screen[b, 1], screen[b, 2]
         cx, cy, cz = screen[c, 0], screen[c, 1], screen[c, 2]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area == 0.0 or (area > 0.0 and not two_sided[face]):
+        if area == 0.0 or sides[face] == 0 or (area > 0.0 and sides[face] == 1):
             continue
         left = max(int(np.ceil(min(ax, bx, cx) - 0.5)), 0)
         right = min(int(np.floor(max(ax, bx, cx) - 0.5)), width - 1)
@@ -82,22 +83,41 @@ def visibility(
         ua, ub, uc = cutoff[a], cutoff[b], cutoff[c]
         cut = ua < 0.0 or ub < 0.0 or uc < 0.0
         step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
+        step_c = -step_a - step_b
+        step_z = step_a * az + step_b * bz + step_c * cz
         for row in range(top, bottom + 1):
-            y = np.float32(row + 0.5)
-            x = np.float32(left + 0.5)
+            y = np.float32(row) + np.float32(0.5)
+            x = np.float32(left) + np.float32(0.5)
             wa = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
             wb = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
-            for column in range(left, right + 1):
-                wc = np.float32(1.0) - wa - wb
-                if wa >= 0.0 and wb >= 0.0 and wc >= 0.0:
-                    z = wa * az + wb * bz + wc * cz
-                    if z > nearness[row, column] and not (
-                        cut and wa * ua + wb * ub + wc * uc < 0.0
-                    ):
-                        nearness[row, column] = z
-                        shown[row, column] = face
-                wa += step_a
-                wb += step_b
+            wc = np.float32(1.0) - wa - wb
+            # The columns where all three weights are positive.
+            start, stop = np.float32(0.0), np.float32(right - left)
+            for weight, step in ((wa, step_a), (wb, step_b), (wc, step_c)):
+                if step > 0.0:
+                    start = max(start, -weight / step)
+                elif step < 0.0:
+                    stop = min(stop, -weight / step)
+                elif weight < 0.0:
+                    stop = np.float32(-1.0)
+            if start > stop:
+                continue
+            first = int(np.ceil(start))
+            moved = np.float32(first)
+            z = wa * az + wb * bz + wc * cz + moved * step_z
+            if cut:
+                wa += moved * step_a
+                wb += moved * step_b
+            for column in range(left + first, left + int(np.floor(stop)) + 1):
+                if z > nearness[row, column] and (
+                    not cut or wa * ua + wb * ub + (np.float32(1.0) - wa - wb) * uc >= 0.0
+                ):
+                    nearness[row, column] = z
+                    shown[row, column] = face
+                z += step_z
+                if cut:
+                    wa += step_a
+                    wb += step_b
 
 
 @compiled

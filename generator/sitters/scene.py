@@ -26,6 +26,7 @@ __all__ = ["Garment", "Layer", "Rendering", "Scene", "Textures"]
 
 FloatArray = npt.NDArray[np.float32]
 _SHADOW_TEXELS = 448
+_CLOSED_GAP = 0.004  # interocular distances that lips part before the mouth's inside is drawn
 _SHADOW_REACH = 4.6  # interocular distances each way
 
 _MATERIALS = {
@@ -62,11 +63,13 @@ class Textures:
 
     def packed(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Return all texels [N, 8] and where each table starts: [T, 3] start, rows, columns."""
+        # The face lies on its side in the skin's uv space: turned, a picture's row reads its rows.
+        tables = [self.tables[0].transpose(1, 0, 2), *self.tables[1:]]
         layout, start = [], 0
-        for table in self.tables:
+        for table in tables:
             layout.append((start, table.shape[0], table.shape[1]))
             start += table.shape[0] * table.shape[1]
-        return np.concatenate([table.reshape(-1, 8) for table in self.tables]), np.array(layout)
+        return np.concatenate([table.reshape(-1, 8) for table in tables]), np.array(layout)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -191,14 +194,23 @@ class Scene:
         on_head = head_uv(uv)
         skin = own == parts.SKIN
         inside = ((on_head > -0.01) & (on_head < 1.01)).all((1, 2)) & skin
-        uv[inside] = on_head[inside]
+        uv[inside] = on_head[inside][..., ::-1]  # the table is turned, see Textures
         chest = skin & ~inside
         kinds[chest], tables[chest] = materials.PLAIN, _CHEST_TABLE
         cloth = len(garment.triangles)
         self._kinds = np.concatenate([kinds, np.full(cloth, materials.CLOTH)]).astype(np.int64)
         self._tables = np.concatenate([tables, np.full(cloth, _CLOTH_TABLE)]).astype(np.int64)
         self._uv = np.concatenate([uv, garment.uv]).astype(np.float32)
-        self._two_sided = np.concatenate([own == parts.INNER_MOUTH, np.zeros(cloth, np.bool_)])
+        # What lies well under the garment is never seen, what lies in a closed mouth seldom.
+        depth = np.zeros(vertex_count, np.float32)
+        depth[garment.members] = garment.cutoff
+        under = (depth[model.triangles[self._solid]] > 0.25).all(1) & (own == parts.SKIN)
+        sides = np.where(own == parts.INNER_MOUTH, 2, np.where(under, 0, 1))
+        self._sides = np.concatenate([sides, np.ones(cloth, np.int64)]).astype(np.uint8)
+        self._sides_closed = self._sides.copy()
+        self._sides_closed[: len(own)][
+            np.isin(own, (parts.TEETH_UPPER, parts.TEETH_LOWER, parts.TONGUE, parts.INNER_MOUTH))
+        ] = 0
         self._cutoff = np.concatenate([np.ones(vertex_count, np.float32), garment.cutoff]).astype(
             np.float32
         )
@@ -227,6 +239,7 @@ class Scene:
         )
         rim = rim[np.abs(model.vertices[rim, 0]) < 0.12]
         self._lips = rim[[model.vertices[rim, 1].argmin(), model.vertices[rim, 1].argmax()]]
+        self._resting_gap = float(neutral[self._lips[1], 1] - neutral[self._lips[0], 1])
         self._skin = np.array(
             [0.42, 0.2, 0.12, gloss[0], gloss[1], gloss[2], 0.0, camera.distance], np.float32
         )
@@ -300,7 +313,9 @@ class Scene:
         screen = self.camera.project(points, 2 * size)
         nearness = np.empty((2 * size, 2 * size), np.float32)
         shown = np.empty((2 * size, 2 * size), np.int32)
-        visibility(screen, self._triangles, self._two_sided, self._cutoff, nearness, shown)
+        gap = expressed[self._lips[1], 1] - expressed[self._lips[0], 1]
+        sides = self._sides if gap > self._resting_gap + _CLOSED_GAP else self._sides_closed
+        visibility(screen, self._triangles, sides, self._cutoff, nearness, shown)
         colours = self._colours.copy()
         colours[:count][self._mouth, 3] = self._mouth_light(expressed)
         image = backdrop.copy()
