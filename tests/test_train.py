@@ -45,7 +45,7 @@ def test_a_detector_learns_stripes_and_scores_held_out_people(
     rows = list(csv.DictReader((run / "log.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 4
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
-    best = min(rows, key=lambda row: float(row["val_loss"]))
+    best = max(rows, key=lambda row: (float(row["val_crop_auc"]), -float(row["val_loss"])))
     assert report.best_epoch == int(best["epoch"])
     assert json.loads((run / "config.json").read_text())["recipe"]["size_px"] == 64
     card = yaml.safe_load((run / "model.card.yaml").read_text())

@@ -5,11 +5,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-from tqdm import tqdm
 
+from obverse.cli.progress import progress_bar
 from obverse.clip import Clip, Score
 from obverse.datasets.table import read_clips, write_scores
 from obverse.errors import InputError, OutputExistsError
@@ -72,18 +71,11 @@ def detect(
     if table is None and split is not None:
         raise InputError("films have no split; leave out --split, or give a table of clips.")
     clips = [] if table is None else _clips(table, split)
-    count = len(clips) or len(files)
-    bar: Any = tqdm(total=count, desc="clips", unit="", leave=False, disable=count == 1)
-
-    def progress(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    with bar:
+    with progress_bar("detect", "clip") as tell:
         if table is None:
-            scores = score_films(run, files, threads=threads, progress=progress)
+            scores = score_films(run, files, threads=threads, progress=tell)
         else:
-            scores = score(run, clips, table.parent, threads=threads, progress=progress)
+            scores = score(run, clips, table.parent, threads=threads, progress=tell)
     if output is not None:
         write_scores(output, scores, force=force)
     summary = summarise(clips, scores, seed=seed) if clips else None

@@ -1,13 +1,14 @@
 """`obverse train`: every model that ships, on bundled or own data."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
+from obverse.cli.progress import Tell, progress_bar
 from obverse.datasets.table import read_clips
 
 __all__ = ["train"]
@@ -69,22 +70,17 @@ def detector(
     )
     chosen = {name: value for name, value in settings.items() if value not in (None, False)}
     config = dataclasses.replace(TrainConfig(recipe=recipe), **chosen)
-    bars: dict[str, Any] = {}
+    bars: dict[str, Tell] = {}
+    with contextlib.ExitStack() as stack:
 
-    def progress(what: str, done: int, total: int) -> None:
-        if what not in bars:
-            bars[what] = tqdm(total=total, desc=what, unit="", leave=False)
-        bars[what].update(done - bars[what].n)
-        if done == total:
-            bars[what].close()
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = stack.enter_context(progress_bar("train", what))
+            bars[what](done, total)
 
-    try:
         report = train_detector(
             read_clips(data), data.parent, output, config, force=force, progress=progress
         )
-    finally:
-        for bar in bars.values():
-            bar.close()
     for clip, reason in report.errors.items():
         click.echo(f"clip {clip} was left out: {reason}", err=True)
     if report.missing:
