@@ -8,14 +8,13 @@ over. The picture of the mark is the sum of the signed chips, each a copy of one
 Three things follow from this layout:
 
 - No tile repeats inside a square frame, so nothing can be folded out of it; a frame of 16:9 holds
-1.8 copies at most.
+  1.8 copies at most.
 - Each clip lays the torus at an offset drawn from the key and the payload. Averaging many clips of
-one key averages
-  their synchronisation chips to nothing, while the extractor finds any offset by one FFT at no
-  extra cost.
-- The signs are independent fair coins to whoever lacks the key, which makes the extractor's
-p-value a theorem
-  (Hoeffding's inequality) and not a fit.
+  one key averages their synchronisation chips to nothing, while the extractor finds any offset by
+  one FFT at no extra cost. Clips that share a payload share the offset, and their marks do add up:
+  give each clip a payload of its own.
+- The signs are independent fair coins to whoever lacks the key, which makes the extractor's p-value
+  a theorem (Hoeffding's inequality) and not a fit.
 
 The mark does not change within a clip: a change costs the encoder bits, and skipped blocks keep
 the old pattern. What a static mark cannot stop (the mean of all frames of a clip, pasted upon
