@@ -53,8 +53,12 @@ def measure(size: int, repeats: int, seconds: float) -> dict[str, Any]:
     """Return frames a second released and encoded only, their ratio, and CPU milliseconds a frame
     by stage.
     """
-    voice = list_voices()[0].id
-    sound = voice_path(voice, 0)
+    sound = next(
+        voice_path(voice.id, index)
+        for voice in list_voices()
+        for index, sentence in enumerate(voice.sentences)
+        if sentence.seconds >= seconds
+    )
     speech = read_speech_features(sound)
     motion = perform(speech, 0, PerformanceConfig())[: round(seconds * FPS)]
     samples = read_speech(sound, 48_000)

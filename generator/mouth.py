@@ -23,6 +23,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _SHADES = 64  # steps of a material's ramp from dark to lit
+_TURNED_AWAY = 0.7  # z of a unit normal: cos 45 degrees
 _LINING_BEGINS = 0.12  # interocular distances behind the foremost tooth
 # Interocular distances that upper teeth reach below the seam of the closed lips.
 _UPPER_SHOWS = 0.030
@@ -85,6 +86,7 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     teeth = np.unique(model.triangles[np.isin(model.parts, (TEETH_UPPER, TEETH_LOWER))])
     behind = fitted.neutral[teeth, 2].min() + _LINING_BEGINS
     chosen &= (model.parts != INNER_MOUTH) | (fitted.neutral[model.triangles, 2].min(1) > behind)
+    chosen &= (model.parts == INNER_MOUTH) | _faces_out(fitted.neutral, model.triangles)
     triangles = model.triangles[chosen]
     vertices, local = np.unique(triangles, return_inverse=True)
     local = np.asarray(local.reshape(-1, 3), np.int32)
@@ -139,6 +141,14 @@ def _hang(
     shifts[INNER_MOUTH] = 0.5 * (shifts[TEETH_UPPER] + shifts[TEETH_LOWER])
     for name, shift in shifts.items():
         placed[part == name] += down * np.float32(shift)
+
+
+def _faces_out(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Return [F]: which triangles can be seen from the front of a head turned up to 45 degrees."""
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    facing = np.cross(b - a, c - a)
+    length = np.maximum(np.linalg.norm(facing, axis=1), 1e-12)
+    return np.asarray(facing[:, 2] / length < _TURNED_AWAY, np.bool_)
 
 
 def _shade(

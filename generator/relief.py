@@ -253,6 +253,7 @@ def _visible_skin(
         depth,
         np.empty((*size, 2), np.float32),
         np.empty(size, np.float32),
+        (0, 0, size[1], size[0]),
     )
     members = np.unique(skin)
     columns, rows = small[members, 0].round().astype(int), small[members, 1].round().astype(int)

@@ -30,6 +30,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
+_MARGIN_PX = 3  # around an opening
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
@@ -179,34 +180,33 @@ class Renderer:
         outline: FloatArray | None = None,
     ) -> None:
         """Draw triangles over the image; with an outline [n, 2] only inside it."""
-        box = rasterise(points, triangles, attributes, self._depth, self._where, self._opacity)
+        window = self._window(points if outline is None else outline)
+        if window[0] >= window[2] or window[1] >= window[3]:
+            return
+        rasterise(points, triangles, attributes, self._depth, self._where, self._opacity, window)
         if outline is not None:
-            box = self._clip(box, outline)
-        blend(image, self._where, self._opacity, self._depth, atlas, box)
+            self._clip(window, outline)
+        blend(image, self._where, self._opacity, self._depth, atlas, window)
+
+    def _window(self, points: FloatArray) -> tuple[int, int, int, int]:
+        """Return the box (x0, y0, x1, y1) around points, a little wider, within the frame."""
+        low = np.floor(points[:, :2].min(0)).astype(int) - _MARGIN_PX
+        high = np.ceil(points[:, :2].max(0)).astype(int) + _MARGIN_PX + 1
+        x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
+        return x0, y0, min(int(high[0]), self.width), min(int(high[1]), self.height)
+
+    def _clip(self, window: tuple[int, int, int, int], outline: FloatArray) -> None:
+        """Make what was rasterised transparent outside the outline."""
+        x0, y0, x1, y1 = window
+        inside = np.zeros((y1 - y0, x1 - x0), np.float32)
+        shape = np.round((outline - np.array([x0, y0], np.float32)) * 16).astype(np.int32)
+        cv2.fillPoly(inside, [shape], 1.0, shift=4)
+        cv2.polylines(inside, [shape], True, 1.0, thickness=_MARGIN_PX, shift=4)
+        self._opacity[y0:y1, x0:x1] *= inside
 
     def _to_atlas(self, points: FloatArray) -> FloatArray:
         factor = self._scale * _ATLAS_FACTOR
         return np.asarray(points * factor + (0.5 * factor - 0.5), np.float32)
-
-    def _clip(
-        self, box: tuple[int, int, int, int], outline: FloatArray
-    ) -> tuple[int, int, int, int]:
-        """Make what was rasterised transparent outside the outline; returns the smaller box."""
-        margin = int(np.ceil(2 * _RIM_PX))
-        low, high = (
-            np.floor(outline.min(0)).astype(int) - margin,
-            np.ceil(outline.max(0)).astype(int) + margin,
-        )
-        x0, y0 = max(box[0], int(low[0])), max(box[1], int(low[1]))
-        x1, y1 = min(box[2], int(high[0]) + 1), min(box[3], int(high[1]) + 1)
-        if x0 >= x1 or y0 >= y1:
-            return 0, 0, 0, 0
-        inside = np.zeros((y1 - y0, x1 - x0), np.float32)
-        shape = np.round((outline - np.array([x0, y0], np.float32)) * 16).astype(np.int32)
-        cv2.fillPoly(inside, [shape], 1.0, shift=4)
-        cv2.polylines(inside, [shape], True, 1.0, thickness=margin, shift=4)
-        self._opacity[y0:y1, x0:x1] *= inside
-        return x0, y0, x1, y1
 
     def _outline(self, sheet: FloatArray, opening: Opening) -> FloatArray:
         return np.concatenate([sheet[opening.upper, :2], sheet[opening.lower[-2:0:-1], :2]])
@@ -264,18 +264,17 @@ class Renderer:
         turn: FloatArray,
         move: FloatArray,
     ) -> None:
-        mouth = self.mouth
+        mouth, lips = self.mouth, self.relief.mouth
+        if not (sheet[lips.upper, :2] != sheet[lips.lower, :2]).any():
+            return  # the lips are sealed
         points = displaced(mouth.rest, mouth.basis, coefficients)
         placed = self._place(points, None, turn, move)
-        opening = self._outline(sheet, self.relief.mouth)
+        opening = self._outline(sheet, lips)
         self._draw(image, placed, mouth.triangles, mouth.attributes, mouth.palette, opening)
         # Teeth of a few pixels have hard edges; the portrait's own pixels do not. The sheet then
         # covers the rest.
-        (x0, y0), (x1, y1) = (
-            np.floor(opening.min(0)).astype(int) - 3,
-            np.ceil(opening.max(0)).astype(int) + 4,
-        )
-        inside = image[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+        x0, y0, x1, y1 = self._window(opening)
+        inside = image[y0 : max(y0, y1), x0 : max(x0, x1)]
         if inside.size:
             cv2.GaussianBlur(inside, (0, 0), _MOUTH_BLUR_PX, dst=inside)
 

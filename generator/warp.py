@@ -50,27 +50,20 @@ def rasterise(
     depth: npt.NDArray[np.float32],
     where: npt.NDArray[np.float32],
     opacity: npt.NDArray[np.float32],
-) -> tuple[int, int, int, int]:
-    """Draw triangles with a depth test; returns the box (x0, y0, x1, y1) of pixels that may have
-    been touched.
+    window: tuple[int, int, int, int],
+) -> None:
+    """Draw triangles with a depth test, inside a window of the picture.
 
     Args:
         points: `[V, 3]` pixel x, pixel y (centres at whole numbers) and depth, smaller is nearer.
         triangles: `[F, 3]` indices into `points`, drawn from both sides.
         attributes: `[V, 3]` what is interpolated: atlas x, atlas y, opacity in [0, 1].
-        depth: `[H, W]`; cleared here within the returned box.
+        depth: `[H, W]`; cleared here within the window.
         where: `[H, W, 2]` atlas x and y; written where a triangle is nearest.
         opacity: `[H, W]`; written where a triangle is nearest.
+        window: (x0, y0, x1, y1) px, within the picture; nothing outside it is read or written.
     """
-    height, width = depth.shape
-    left, top, right, bottom = np.float32(width), np.float32(height), np.float32(0), np.float32(0)
-    for face in range(triangles.shape[0]):
-        for corner in range(3):
-            point = triangles[face, corner]
-            left, right = min(left, points[point, 0]), max(right, points[point, 0])
-            top, bottom = min(top, points[point, 1]), max(bottom, points[point, 1])
-    box_x0, box_y0 = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
-    box_x1, box_y1 = min(width, int(np.ceil(right)) + 1), min(height, int(np.ceil(bottom)) + 1)
+    box_x0, box_y0, box_x1, box_y1 = window
     for y in range(box_y0, box_y1):
         for x in range(box_x0, box_x1):
             depth[y, x] = _FAR
@@ -82,10 +75,10 @@ def rasterise(
         area = (xj - xi) * (yk - yi) - (xk - xi) * (yj - yi)
         if abs(area) < _SLIVER:
             continue
-        x0 = max(0, int(np.ceil(min(xi, xj, xk) - 1e-3)))
-        x1 = min(width - 1, int(np.floor(max(xi, xj, xk) + 1e-3)))
-        y0 = max(0, int(np.ceil(min(yi, yj, yk) - 1e-3)))
-        y1 = min(height - 1, int(np.floor(max(yi, yj, yk) + 1e-3)))
+        x0 = max(box_x0, int(np.ceil(min(xi, xj, xk) - 1e-3)))
+        x1 = min(box_x1 - 1, int(np.floor(max(xi, xj, xk) + 1e-3)))
+        y0 = max(box_y0, int(np.ceil(min(yi, yj, yk) - 1e-3)))
+        y1 = min(box_y1 - 1, int(np.floor(max(yi, yj, yk) + 1e-3)))
         if x0 > x1 or y0 > y1:
             continue
         inverse = np.float32(1.0) / area
@@ -142,7 +135,6 @@ def rasterise(
                 u += u_step
                 v += v_step
                 a += a_step
-    return box_x0, box_y0, box_x1, box_y1
 
 
 def blend(
@@ -151,7 +143,7 @@ def blend(
     opacity: npt.NDArray[np.float32],
     depth: npt.NDArray[np.float32],
     atlas: npt.NDArray[np.uint8],
-    box: tuple[int, int, int, int],
+    window: tuple[int, int, int, int],
 ) -> None:
     """Lay the atlas, sampled bilinearly where `rasterise` said, over `image` in place.
 
@@ -161,9 +153,9 @@ def blend(
         opacity: `[H, W]` in [0, 1], times the atlas's own.
         depth: `[H, W]`; pixels no triangle reached are left alone.
         atlas: `[Ha, Wa, 4]` RGBA, colours not premultiplied.
-        box: the pixels to visit, (x0, y0, x1, y1).
+        window: the pixels to visit, (x0, y0, x1, y1).
     """
-    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = window
     if x0 >= x1 or y0 >= y1:
         return
     sampled = cv2.remap(

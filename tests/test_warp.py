@@ -6,6 +6,7 @@ import pytest
 from obverse.generator.warp import blend, displaced, rasterise
 
 SIZE = 48
+WINDOW = (0, 0, SIZE, SIZE)
 
 
 def _buffers() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -39,8 +40,8 @@ def test_identity_returns_the_atlas() -> None:
     atlas = _atlas(np.random.default_rng(0))
     depth, where, opacity = _buffers()
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
-    box = rasterise(_square(CORNERS, 1), TRIANGLES, _attributes(), depth, where, opacity)
-    blend(image, where, opacity, depth, atlas, box)
+    rasterise(_square(CORNERS, 1), TRIANGLES, _attributes(), depth, where, opacity, WINDOW)
+    blend(image, where, opacity, depth, atlas, WINDOW)
     assert np.abs(image.astype(int) - atlas[..., :3]).max() <= 1
 
 
@@ -49,7 +50,7 @@ def test_affine_warp_is_undone_by_its_inverse() -> None:
     atlas = _atlas(np.random.default_rng(1))
     depth, where, opacity = _buffers()
     corners = CORNERS @ matrix[:, :2].T + matrix[:, 2]
-    rasterise(_square(corners, 1), TRIANGLES, _attributes(), depth, where, opacity)
+    rasterise(_square(corners, 1), TRIANGLES, _attributes(), depth, where, opacity, WINDOW)
     inverse = cv2.invertAffineTransform(matrix)
     rows, columns = np.nonzero(depth < 1e8)
     expected = np.column_stack([columns, rows]) @ inverse[:, :2].T + inverse[:, 2]
@@ -65,7 +66,7 @@ def test_the_nearer_triangle_wins_in_either_order(near_first: bool) -> None:
     attributes = np.concatenate([_attributes(0.25), _attributes(0.75)])
     near, far = TRIANGLES, TRIANGLES + 4
     both = np.concatenate([near, far] if near_first else [far, near]).astype(np.int32)
-    rasterise(points, both, attributes, depth, where, opacity)
+    rasterise(points, both, attributes, depth, where, opacity, WINDOW)
     assert np.allclose(opacity, 0.25)
     assert np.allclose(depth, 1)
 
@@ -84,7 +85,7 @@ def test_neighbouring_triangles_leave_no_cracks() -> None:
         ]
     ).astype(np.int32)
     depth, where, opacity = _buffers()
-    rasterise(points, triangles, np.ones((196, 3), np.float32), depth, where, opacity)
+    rasterise(points, triangles, np.ones((196, 3), np.float32), depth, where, opacity, WINDOW)
     assert (depth < 1e8).all()
 
 
@@ -93,8 +94,8 @@ def test_half_opacity_mixes_evenly() -> None:
     atlas = np.full((SIZE, SIZE, 4), 255, np.uint8)
     atlas[..., :3] = 200
     image = np.full((SIZE, SIZE, 3), 100, np.uint8)
-    box = rasterise(_square(CORNERS, 1), TRIANGLES, _attributes(0.5), depth, where, opacity)
-    blend(image, where, opacity, depth, atlas, box)
+    rasterise(_square(CORNERS, 1), TRIANGLES, _attributes(0.5), depth, where, opacity, WINDOW)
+    blend(image, where, opacity, depth, atlas, WINDOW)
     assert np.abs(image.astype(int) - 150).max() <= 1
 
 
@@ -102,8 +103,8 @@ def test_triangles_outside_the_picture_touch_nothing() -> None:
     depth, where, opacity = _buffers()
     image = np.full((SIZE, SIZE, 3), 7, np.uint8)
     points = _square(CORNERS + 10 * SIZE, 1)
-    box = rasterise(points, TRIANGLES, _attributes(), depth, where, opacity)
-    blend(image, where, opacity, depth, _atlas(np.random.default_rng(3)), box)
+    rasterise(points, TRIANGLES, _attributes(), depth, where, opacity, WINDOW)
+    blend(image, where, opacity, depth, _atlas(np.random.default_rng(3)), WINDOW)
     assert (image == 7).all()
 
 
@@ -114,3 +115,13 @@ def test_displaced_is_a_weighted_sum() -> None:
     coefficients = np.array([0.5, 0, -1, 0.25, 0], np.float32)
     expected = rest + np.tensordot(coefficients, basis, 1)
     assert np.allclose(displaced(rest, basis, coefficients), expected, atol=1e-5)
+
+
+def test_nothing_outside_the_window_is_touched() -> None:
+    depth, where, opacity = _buffers()
+    window = (10, 20, 30, 25)
+    rasterise(_square(CORNERS, 1), TRIANGLES, _attributes(), depth, where, opacity, window)
+    inside = np.zeros((SIZE, SIZE), bool)
+    inside[20:25, 10:30] = True
+    assert np.array_equal(opacity == 1, inside)
+    assert np.array_equal(depth == 1, inside)
