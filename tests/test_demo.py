@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from obverse.audit.inspection import Inspection
 from obverse.cli.contact_sheet import SheetRow, contact_sheet, moments
 from obverse.cli.demo import demo_plan, run_demo
 from obverse.cli.demo_page import DemoClip, labels_csv, labels_html, page_html
-from obverse.cli.inspect import Inspection
 from obverse.clip import Clip, Score
 from obverse.errors import InputError, OutputExistsError
 from obverse.eval.summary import summarise

@@ -78,8 +78,8 @@ def run_demo(
     """
     # Refused before torch is loaded, which takes a while.
     _require_place(folder, force=force)
+    from obverse.audit.inspection import look
     from obverse.cli.demo_page import DemoClip, labels_csv, labels_html, page_html
-    from obverse.cli.inspect import look
     from obverse.datasets.table import write_scores
     from obverse.detector.score import score
     from obverse.detector.train import TrainConfig, train

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 
 import obverse
-from obverse.cli.inspect import Inspection
+from obverse.audit.inspection import Inspection
 from obverse.clip import Clip, Score
 from obverse.eval.summary import Summary
 

@@ -1,0 +1,109 @@
+"""What one file says of itself: its manifest, its mark, and whether the two belong together."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from obverse.errors import InputError
+from obverse.media.audio import read_speech
+from obverse.media.container import require_file
+from obverse.media.still import read_still
+from obverse.media.video import probe
+from obverse.provenance.isolation import verify_isolated
+from obverse.provenance.verify import ManifestReport
+from obverse.watermark.extract import MarkReading, extract, extract_frames
+
+__all__ = ["Inspection", "look", "payload_hex"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found in one file."""
+
+    path: Path
+    manifest: ManifestReport
+    mark: MarkReading | None  # None: the file holds no picture to look into
+
+    @property
+    def match(self) -> bool | None:
+        """Whether the manifest names the mark that was found; None where one of them is missing."""
+        found = self.mark.payload if self.mark is not None and self.mark.present else None
+        if found is None or self.manifest.payload is None:
+            return None
+        return found == self.manifest.payload
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is absent and nothing is wrong."""
+        if self.manifest.state != "trusted":
+            return False
+        # Sound alone holds no mark that could be looked for, unless its manifest promises one.
+        return self.match is True if self.mark is not None else self.manifest.payload is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        mark = self.mark
+        found = mark is not None and mark.present and mark.payload is not None
+        return {
+            "manifest": {
+                "state": self.manifest.state,
+                "id": self.manifest.id,
+                "signer": self.manifest.signer,
+                "failures": list(self.manifest.failures),
+                "warnings": list(self.manifest.warnings),
+                "created": self.manifest.created,
+                "digital_source_type": self.manifest.digital_source_type,
+                "generator": self.manifest.generator,
+                "payload": payload_hex(self.manifest.payload),
+                "ingredients": [dataclasses.asdict(item) for item in self.manifest.ingredients],
+            },
+            "mark": {
+                "present": found,
+                "payload": payload_hex(mark.payload) if mark is not None and found else None,
+                "z": None if mark is None else round(float(mark.z), 3),
+                "p_value": None if mark is None else float(mark.p_value),
+            },
+            "match": self.match,
+            "label": dict(self.manifest.label),
+        }
+
+
+def look(path: Path, anchors: bytes | None = None) -> Inspection:
+    """Read a file's manifest and mark.
+
+    Args:
+        path: a film, a still or a sound file.
+        anchors: PEM roots whose signers are trusted; None is this installation's own.
+
+    Raises:
+        InputError: the file cannot be read as any of these.
+    """
+    require_file(path)
+    manifest = verify_isolated(path, anchors)
+    return Inspection(path, manifest, _read_mark(path))
+
+
+def _read_mark(path: Path) -> MarkReading | None:
+    """Look for a mark in a film, else in a still; None for sound, which has no picture."""
+    try:
+        probe(path)
+    except InputError as not_a_film:
+        try:
+            still = read_still(path)
+        except InputError:
+            _require_sound(path, not_a_film)
+            return None
+        return extract_frames([still])
+    return extract(path)
+
+
+def _require_sound(path: Path, not_a_film: InputError) -> None:
+    try:
+        read_speech(path)
+    except InputError:
+        raise not_a_film from None
+
+
+def payload_hex(payload: int | None) -> str | None:
+    """Return a mark's payload as 16 hexadecimal digits; None for none."""
+    return None if payload is None else f"{payload:016x}"
