@@ -168,7 +168,7 @@ def _require_place(folder: Path, plan: CorpusPlan, *, force: bool) -> None:
         what = "another plan" if there[0] != _plain(plan) else f"this plan by {there[1]}"
         raise OutputExistsError(
             f"{folder} holds a corpus of {what}; name another folder, or pass --force "
-            "(force=True) to replace it."
+            "to replace it."
         )
 
 
@@ -178,8 +178,7 @@ def _plan_of(folder: Path) -> tuple[Any, Any]:
         return described["plan"], described["tool"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder / DESCRIPTION} cannot be read ({error}); pass --force (force=True) to start "
-            "anew."
+            f"{folder / DESCRIPTION} cannot be read ({error}); pass --force to start anew."
         ) from error
 
 

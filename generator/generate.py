@@ -246,7 +246,7 @@ def _require_free(destination: Path, *, force: bool) -> None:
     """Refuse at once what `release` would refuse after the slow part."""
     if destination.exists() and not force:
         raise OutputExistsError(
-            f"{destination} exists already; pass --force (force=True) to replace it."
+            f"{destination} exists already; pass --force to replace it."
         )
 
 

@@ -169,7 +169,9 @@ def make_portrait(
         )
     warnings = []
     if yaw > WARN_YAW_DEGREES:
-        warnings.append(f"face turned {yaw:.0f} degrees: the far cheek may look stretched")
+        warnings.append(
+            f"face turned {yaw:.0f} degrees: the far cheek and lip corner may look torn"
+        )
     if _interocular(chosen.landmarks) < WARN_INTEROCULAR_PX:
         warnings.append(
             f"small face ({_interocular(chosen.landmarks):.0f} px between the eyes): little detail"

@@ -181,7 +181,7 @@ def _require_place(destination: Path, suffixes: tuple[str, ...], *, force: bool)
 def _require_free(destination: Path, *, force: bool) -> None:
     if destination.exists() and not force:
         raise OutputExistsError(
-            f"{destination} exists already; pass --force (force=True) to replace it."
+            f"{destination} exists already; pass --force to replace it."
         )
 
 

@@ -26,7 +26,7 @@ CLIP = Clip(
     mark="0123456789abcdef",
     manifest="urn:c2pa:1",
     rights="consented",
-    warnings=("face turned 41 degrees: the far cheek may look stretched",),
+    warnings=("face turned 41 degrees: the far cheek and lip corner may look torn",),
 )
 
 
@@ -65,7 +65,7 @@ def test_a_clip_is_shown_in_lines(
         "mark     0123456789abcdef",
         "manifest urn:c2pa:1",
         "rights   consented",
-        "caution  face turned 41 degrees: the far cheek may look stretched",
+        "caution  face turned 41 degrees: the far cheek and lip corner may look torn",
     ]
     assert "50/50" in printed.err  # the bar, on stderr
     (call,) = calls

@@ -95,5 +95,5 @@ def read(film: Path, key_file: Path | None, as_json: bool) -> None:
     elif found.present:
         click.echo(f"marked, payload lost  z {found.z:.1f}, p <= {found.p_value:.1e}")
     else:
-        click.echo(f"no mark of this key  z {found.z:.1f}, p <= {found.p_value:.1e}")
+        click.echo(f"no mark of this key  z {found.z:.1f}, as chance gives in a search")
     sys.exit(0 if found.payload is not None else 1)
