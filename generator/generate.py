@@ -14,12 +14,19 @@ import numpy.typing as npt
 
 import obverse
 from obverse.clip import Clip, lineage_id
-from obverse.errors import OutputExistsError, RightsError
+from obverse.errors import ConfigError, RightsError
 from obverse.generator.methods import method_named
 from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import PerformanceConfig, perform
 from obverse.generator.portrait import PortraitConfig, read_portrait
-from obverse.generator.release import RIGHTS, release, release_still
+from obverse.generator.release import (
+    FILMS,
+    RIGHTS,
+    STILLS,
+    release,
+    release_still,
+    require_place,
+)
 from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.sitters.sitter import Sitter
 from obverse.generator.speech import read_speech_features
@@ -94,8 +101,12 @@ def generate(
             f"{rights!r} states no right to use {portrait}; state one of {', '.join(RIGHTS)}."
         )
     act = method_named(method)
-    _require_free(destination, force=force)
+    _require_seed("seed", seed)
+    require_place(destination, FILMS, force=force)
     require_file(portrait)
+    _require_other(destination, portrait, speech)
+    if method == "reenact" and driving is None:
+        raise ConfigError("the method reenact follows a performance; give one (--driving FILE).")
     config = RenderConfig(size=size)
     controls = controls or PerformanceConfig()
     heard = read_speech_features(speech)
@@ -167,7 +178,10 @@ def generate_sitter(
     Raises:
         The errors of `generate`, but for those of the portrait.
     """
-    _require_free(destination, force=force)
+    _require_seed("sitter's seed", seed)
+    _require_seed("take", performance_seed)
+    require_place(destination, FILMS, force=force)
+    _require_other(destination, speech)
     config = RenderConfig(size=size)
     controls = controls or PerformanceConfig()
     heard = read_speech_features(speech)
@@ -219,6 +233,8 @@ def sitter_still(
         OutputExistsError: the destination exists and `force` is not set.
         ObverseError: anything else that went wrong; nothing was written.
     """
+    _require_seed("sitter's seed", seed)
+    require_place(destination, STILLS, force=force)
     config = RenderConfig(size=size)
     sitter = Sitter.from_seed(seed)
     clip = Clip(
@@ -242,12 +258,16 @@ def sitter_still(
     )
 
 
-def _require_free(destination: Path, *, force: bool) -> None:
-    """Refuse at once what `release` would refuse after the slow part."""
-    if destination.exists() and not force:
-        raise OutputExistsError(
-            f"{destination} exists already; pass --force to replace it."
-        )
+def _require_seed(what: str, seed: int) -> None:
+    if seed < 0:
+        raise ConfigError(f"the {what} is {seed}; it must be a whole number from 0.")
+
+
+def _require_other(destination: Path, *sources: Path) -> None:
+    """Refuse to write a clip over what it is made from, force or not: its manifest names it."""
+    for source in sources:
+        if destination.exists() and source.exists() and destination.samefile(source):
+            raise ConfigError(f"{destination} is an input of the clip; write to another file.")
 
 
 def _lineage(

@@ -5,6 +5,7 @@ it and renderers consume it. Editing pose without expression is a matter of slic
 """
 
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import Self
 
@@ -142,7 +143,7 @@ class Motion:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(arrays["expression"], arrays["rotation"], arrays["translation"])
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path} is not a motion file (.npz with expression, rotation, translation)."
             ) from error

@@ -7,6 +7,7 @@ Everything that depends on the picture alone is computed here, once, and can be 
 import dataclasses
 import hashlib
 import math
+import zipfile
 from pathlib import Path
 from typing import Literal, Self
 
@@ -91,7 +92,7 @@ class Portrait:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 values = {f.name: arrays[f.name] for f in dataclasses.fields(cls)}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path} is not a saved portrait; make it again from the still."
             ) from error

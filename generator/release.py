@@ -33,15 +33,24 @@ from obverse.watermark.embed import Embedder, MarkConfig
 from obverse.watermark.extract import extract_frames
 from obverse.weights import sha256_file
 
-__all__ = ["RIGHTS", "release", "release_still", "require_rights", "sweep"]
+__all__ = [
+    "FILMS",
+    "RIGHTS",
+    "STILLS",
+    "release",
+    "release_still",
+    "require_place",
+    "require_rights",
+    "sweep",
+]
 
 Frame = npt.NDArray[np.uint8]
 Sound = tuple[npt.NDArray[np.float32], int]  # mono samples in [-1, 1], rate in Hz
 
 RIGHTS = ("synthetic", "public-domain", "consented")
 
-_FILM = ".mp4"
-_STILLS = (".png", ".jpg", ".jpeg", ".webp")
+FILMS = (".mp4",)
+STILLS = (".png", ".jpg", ".jpeg", ".webp")
 _HIDDEN = ".release-"  # what the folders in which clips are made are called
 
 # Frames in flight between rendering, marking and encoding: enough to even out their pace.
@@ -107,7 +116,7 @@ def release(
         ReleaseError: there are no frames, or a check of the finished file failed.
         ObverseError: a step failed; nothing was written.
     """
-    with _passage(clip, destination, (_FILM,), identity, registry, force=force) as passage:
+    with _passage(clip, destination, FILMS, identity, registry, force=force) as passage:
         work = _Film(passage, audio, encode or EncodeConfig(), key, inputs)
         made = work.make(work.watched(frames), MarkConfig())
         for psnr_db in _STRONGER_DB:
@@ -138,7 +147,7 @@ def release_still(
     Raises:
         The errors of `release`.
     """
-    with _passage(clip, destination, _STILLS, identity, registry, force=force) as passage:
+    with _passage(clip, destination, STILLS, identity, registry, force=force) as passage:
         height, width = image.shape[:2]
         plain, signed_path = passage.path("plain"), passage.path("signed")
         for psnr_db in (MarkConfig().psnr_db, *_STRONGER_DB):
@@ -168,21 +177,27 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _require_place(destination: Path, suffixes: tuple[str, ...], *, force: bool) -> None:
+def require_place(destination: Path, suffixes: tuple[str, ...], *, force: bool) -> None:
+    """Refuse a destination into which nothing can be released, before any slow work.
+
+    Raises:
+        ReleaseError: it is named otherwise, is a folder, or lies in none that can be written.
+        OutputExistsError: it exists and `force` is not set.
+    """
     if destination.suffix.lower() not in suffixes:
         raise ReleaseError(f"{destination} must end in {' or '.join(suffixes)}; name it so.")
-    if destination.is_dir() or not destination.parent.is_dir():
-        raise ReleaseError(
-            f"{destination} must be a file in a folder that exists; make the folder first."
-        )
+    if destination.is_dir():
+        raise ReleaseError(f"{destination} is a folder; name a file.")
+    if not destination.parent.is_dir():
+        raise ReleaseError(f"{destination.parent} is no folder; make it first.")
+    if not os.access(destination.parent, os.W_OK):
+        raise ReleaseError(f"{destination.parent} cannot be written to; choose another folder.")
     _require_free(destination, force=force)
 
 
 def _require_free(destination: Path, *, force: bool) -> None:
     if destination.exists() and not force:
-        raise OutputExistsError(
-            f"{destination} exists already; pass --force to replace it."
-        )
+        raise OutputExistsError(f"{destination} exists already; pass --force to replace it.")
 
 
 def _recorded_path(clip: Clip, destination: Path) -> str:
@@ -220,7 +235,7 @@ def _passage(
 ) -> Iterator["_Passage"]:
     """Check what can be checked before any work, and clean up whatever happens after."""
     require_rights(clip)
-    _require_place(destination, suffixes, force=force)
+    require_place(destination, suffixes, force=force)
     identity = identity or SigningIdentity.default()
     with contextlib.ExitStack() as stack:
         if registry is None:

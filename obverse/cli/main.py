@@ -63,10 +63,25 @@ def cli() -> None:
     """
 
 
+def _interruptible(arguments: list[str] | None) -> None:
+    """Run the group; click's own exit code for Ctrl-C is 1, which here says something else."""
+    try:
+        status = cli.main(args=arguments, prog_name="obverse", standalone_mode=False)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an `ObverseError` becomes one sentence on stderr and exit code 2."""
     try:
-        cli.main(args=None if arguments is None else list(arguments), prog_name="obverse")
+        _interruptible(None if arguments is None else list(arguments))
     except ObverseError as error:
         click.echo(f"obverse: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("obverse: interrupted.", err=True)
         sys.exit(2)

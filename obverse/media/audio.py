@@ -147,7 +147,9 @@ def read_speech(path: Path, rate_hz: int = 16000) -> Samples:
     samples = np.concatenate([*pieces, np.zeros(0, np.float32)])
     if not samples.size:
         raise InputError(f"{path} holds no sound; give a file with speech in it.")
-    samples = np.clip(np.nan_to_num(samples, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+    if np.isnan(samples).any():
+        raise InputError(f"{path} holds samples that are not numbers; export the sound again.")
+    samples = np.clip(samples, -1.0, 1.0)
     shift = round((lead or 0.0) * rate_hz)
     if shift > 0:
         samples = np.concatenate([np.zeros(min(shift, MAX_SECONDS * rate_hz), np.float32), samples])
