@@ -1,8 +1,11 @@
 """What one file says of itself: its manifest, its mark, and whether the two belong together."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
+
+from PIL import Image, UnidentifiedImageError
 
 from obverse.errors import InputError
 from obverse.media.audio import read_speech
@@ -23,6 +26,7 @@ class Inspection:
     path: Path
     manifest: ManifestReport
     mark: MarkReading | None  # None: the file holds no picture to look into
+    decoded: bool = True  # False: it is a still with a manifest, and its pixels are damaged
 
     @property
     def match(self) -> bool | None:
@@ -35,7 +39,7 @@ class Inspection:
     @property
     def well(self) -> bool:
         """Whether nothing is absent and nothing is wrong."""
-        if self.manifest.state != "trusted":
+        if self.manifest.state != "trusted" or not self.decoded:
             return False
         # Sound alone holds no mark that could be looked for, unless its manifest promises one.
         return self.match is True if self.mark is not None else self.manifest.payload is None
@@ -79,29 +83,53 @@ def look(path: Path, anchors: bytes | None = None) -> Inspection:
         InputError: the file cannot be read as any of these.
     """
     require_file(path)
-    manifest = verify_isolated(path, anchors)
-    return Inspection(path, manifest, _read_mark(path))
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read by you; change its permissions.")
+    try:
+        manifest = verify_isolated(path, anchors)
+    except InputError as error:
+        _read_mark(path)  # has the better sentence for what is no media file at all
+        raise InputError(
+            f"{path} is damaged so that no manifest can be looked for; get a whole copy of it."
+        ) from error
+    try:
+        return Inspection(path, manifest, _read_mark(path))
+    except _DamagedStillError:
+        if manifest.id is None:
+            raise
+        return Inspection(path, manifest, None, decoded=False)
+
+
+class _DamagedStillError(InputError):
+    """A picture of a known kind whose pixels cannot be decoded."""
 
 
 def _read_mark(path: Path) -> MarkReading | None:
     """Look for a mark in a film, else in a still; None for sound, which has no picture."""
     try:
         probe(path)
-    except InputError as not_a_film:
+    except InputError:
         try:
             still = read_still(path)
-        except InputError:
-            _require_sound(path, not_a_film)
+        except InputError as error:
+            _require_sound(path, error)
             return None
         return extract_frames([still])
     return extract(path)
 
 
-def _require_sound(path: Path, not_a_film: InputError) -> None:
+def _require_sound(path: Path, not_a_still: InputError) -> None:
+    cause = not_a_still.__cause__
+    if cause is None or isinstance(cause, Image.DecompressionBombError):
+        raise not_a_still  # a picture, but too large: it says so itself
     try:
         read_speech(path)
     except InputError:
-        raise not_a_film from None
+        unknown = isinstance(cause, UnidentifiedImageError)
+        raise (InputError if unknown else _DamagedStillError)(
+            f"{path} cannot be read as a video, a still or a sound file; it is damaged, empty or "
+            "of another kind, give a whole copy."
+        ) from None
 
 
 def payload_hex(payload: int | None) -> str | None:

@@ -1,4 +1,5 @@
 import json
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from obverse.cli.inspect import inspect
+from obverse.cli.main import main
 from obverse.clip import Clip
 from obverse.errors import InputError
 from obverse.generator.release import release, release_still
 from obverse.media.audio import write_wav
+from obverse.media.still import write_still
 from obverse.media.video import VideoWriter
 from obverse.provenance.certificates import development_chain
 from obverse.provenance.home import HOME_VARIABLE
@@ -194,7 +197,58 @@ def test_what_is_no_media_file_cannot_be_read(tmp_path: Path, content: bytes) ->
     result = _run(tmp_path / "file.mp4")
     # The command line's main turns this error into one sentence and exit code 2.
     assert isinstance(result.exception, InputError)
-    assert _run(tmp_path / "absent.mp4").exit_code == 2
+
+
+def _sentence(*arguments: object) -> str:
+    error = _run(*arguments).exception
+    assert isinstance(error, InputError)
+    assert "\n" not in str(error)
+    return str(error)
+
+
+def test_what_is_no_file_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "cannot be opened" in _sentence(tmp_path / "absent.mp4")
+    assert "is a directory" in _sentence(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(["inspect", str(tmp_path / "absent.mp4")])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xfe", None])
+def test_trust_wants_certificates(tmp_path: Path, content: bytes | None) -> None:
+    write_wav(tmp_path / "a.wav", np.zeros(800, np.float32), 16000)
+    if content is not None:
+        (tmp_path / "root.pem").write_bytes(content)
+    assert "--trust" in _sentence(tmp_path / "a.wav", "--trust", tmp_path / "root.pem")
+    assert "--trust" in _sentence(tmp_path / "a.wav", "--trust", tmp_path)
+
+
+def test_what_only_has_a_pictures_name_cannot_be_read(tmp_path: Path) -> None:
+    write_still(tmp_path / "good.png", next(_frames()))
+    data = (tmp_path / "good.png").read_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    with wave.open(str(tmp_path / "silent.wav"), "wb") as silent:
+        silent.setparams((1, 2, 16000, 0, "NONE", ""))
+    contents = {"text.jpg": b"hello\n", "flipped.png": flipped, "short.png": data[:middle]}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*contents, "silent.wav"):
+        assert "cannot be read as a video, a still or a sound" in _sentence(tmp_path / name)
+
+
+def test_the_manifest_of_a_damaged_still_is_judged(tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    release_still(next(_frames()), CLIP, path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"IDAT") + 2000] ^= 1
+    path.write_bytes(data)
+    code, found = _json(path)
+    assert (code, found["manifest"]["state"], found["mark"]["z"]) == (1, "invalid", None)
+    assert "cannot be decoded" in _run(path).output
 
 
 def test_help_has_an_example() -> None:

@@ -92,6 +92,47 @@ def test_nothing_is_overwritten_unasked(film: Path, marked: Path) -> None:
     assert marked.read_bytes() == before
 
 
+def _slow(*_: object) -> None:
+    raise AssertionError("work began before the output was checked")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("absent/m.mp4", MarkError, "does not exist"),
+        ("/proc/m.mp4", MarkError, "cannot be written"),
+        ("file/m.mp4", MarkError, "does not exist"),
+        ("n" * 300 + ".mp4", MarkError, "cannot be written"),
+        ("folder.mp4", ConfigError, "is a folder"),
+        ("m.mkv", ConfigError, "does not end in .mp4"),
+        ("m", ConfigError, "does not end in .mp4"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_at_once(
+    film: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    error: type[Exception],
+    words: str,
+) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("obverse.watermark.file.probe", _slow)
+    with pytest.raises(error, match=words) as caught:
+        _run("embed", film, "-o", tmp_path / name, "--force")
+    assert "\n" not in str(caught.value)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "folder.mp4"]
+
+
+@pytest.mark.parametrize(
+    "payload", ["", "00112233445566778", "1_2", "\uff11\uff12", "0x12", "-1", " 1", "1\n"]
+)
+def test_a_payload_is_1_to_16_digits(film: Path, tmp_path: Path, payload: str) -> None:
+    with pytest.raises(ConfigError, match="1 to 16 digits"):
+        _run("embed", film, "-o", tmp_path / "m.mp4", "--payload", payload)
+
+
 def test_a_secret_key_keeps_its_marks_to_itself(film: Path, tmp_path: Path) -> None:
     key, out = tmp_path / "key", tmp_path / "secret.mp4"
     key.write_bytes(bytes(range(32)))

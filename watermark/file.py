@@ -4,6 +4,7 @@ A film that carries a mark of the same key is never marked again, so that its qu
 lowered twice: with the same payload the file is copied byte for byte, with another it is refused.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -53,15 +54,68 @@ def mark_file(
 
     Raises:
         OutputExistsError: the destination exists and `force` is false.
-        ConfigError: destination and source are one file, or payload or key are not usable.
+        ConfigError: the destination is no name of an mp4 file or is the source, or payload or key
+            are not usable.
         InputError: the source cannot be read.
-        MarkError: it carries another mark of this key already, or the mark did not come back.
+        MarkError: the destination cannot be written, the source carries another mark of this key
+            already, or the mark did not come back.
     """
-    if destination.exists():
-        if source.exists() and destination.samefile(source):
-            raise ConfigError(f"{source} cannot be marked in place; give another name with -o.")
-        if not force:
-            raise OutputExistsError(f"{destination} exists; give another name or --force.")
+    with _hidden_folder(source, destination, force=force) as scratch:
+        ready = scratch / "marked.mp4"
+        payload = _mark(source, ready, payload, key, config, encoding, progress)
+        try:
+            os.replace(ready, destination)
+        except OSError as error:
+            raise _not_written(destination, error) from error
+    return payload
+
+
+@contextlib.contextmanager
+def _hidden_folder(source: Path, destination: Path, *, force: bool) -> Iterator[Path]:
+    """Check the destination before any work; yield a folder beside it, removed at the end."""
+    if destination.suffix.lower() != ".mp4":
+        raise ConfigError(
+            f"{destination} does not end in .mp4; a marked film is an mp4, give such a name."
+        )
+    folder = destination.absolute().parent
+    try:
+        exists = destination.exists()
+        same = exists and source.exists() and destination.samefile(source)
+        if destination.is_dir():
+            raise ConfigError(f"{destination} is a folder; name a file with -o.")
+        if not folder.is_dir():
+            raise MarkError(f"{destination} cannot be written: its folder does not exist.")
+    except OSError as error:
+        raise _not_written(destination, error) from error
+    if same:
+        raise ConfigError(f"{source} cannot be marked in place; give another name with -o.")
+    if exists and not force:
+        raise OutputExistsError(f"{destination} exists; give another name or --force.")
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=".mark-", dir=folder))
+    except OSError as error:
+        raise _not_written(destination, error) from error
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _not_written(destination: Path, error: OSError) -> MarkError:
+    reason = error.strerror or type(error).__name__
+    return MarkError(f"{destination} cannot be written ({reason}); give another place with -o.")
+
+
+def _mark(
+    source: Path,
+    ready: Path,
+    payload: int | None,
+    key: bytes,
+    config: MarkConfig | None,
+    encoding: EncodeConfig | None,
+    progress: Progress,
+) -> int:
+    """Write the marked copy to `ready`, read it back, and return its payload."""
     info = probe(source)
     found = extract(source, key)
     if found.present:
@@ -71,24 +125,20 @@ def mark_file(
                 f"{source} already carries a mark of this key, payload {carried}; "
                 "another would lower its quality and make both harder to read; mark the original."
             )
-    elif payload is None:
-        payload = secrets.randbits(PAYLOAD_BITS)
-    folder = destination.absolute().parent
-    if not folder.is_dir():
-        raise ConfigError(f"{destination} cannot be written: its folder does not exist.")
-    with tempfile.TemporaryDirectory(prefix=".mark-", dir=folder) as scratch:
-        ready = Path(scratch) / "marked.mp4"
-        if found.present:
+        try:
             shutil.copyfile(source, ready)
-        else:
-            _write(source, info, ready, Embedder(payload, key, config), encoding, progress)
-            back = extract(ready, key)
-            if back.payload != payload:
-                raise MarkError(
-                    f"the mark did not come back from {source} (z {back.z:.1f}); it is too short, "
-                    "too small or too flat to hold one."
-                )
-        os.replace(ready, destination)
+        except OSError as error:
+            raise MarkError(f"{source} cannot be copied ({error.strerror}).") from error
+        return payload
+    if payload is None:
+        payload = secrets.randbits(PAYLOAD_BITS)
+    _write(source, info, ready, Embedder(payload, key, config), encoding, progress)
+    back = extract(ready, key)
+    if back.payload != payload:
+        raise MarkError(
+            f"the mark did not come back from {source} (z {back.z:.1f}); it is too short, "
+            "too small or too flat to hold one."
+        )
     return payload
 
 

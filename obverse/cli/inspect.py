@@ -5,8 +5,12 @@ import sys
 from pathlib import Path
 
 import click
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from obverse.audit.inspection import Inspection, look, payload_hex
+from obverse.errors import InputError
+from obverse.media.container import require_file
 from obverse.provenance.identity import default_anchors
 from obverse.watermark.extract import MarkReading
 
@@ -18,16 +22,17 @@ _STATES = {
     "invalid": "broken: the file or its history was altered, or the manifest cannot be read",
     "absent": "there is none, which proves nothing about the file",
 }
+_UNDECODED = "not looked for: the picture is damaged and cannot be decoded"
 
 
 @click.command("inspect")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--trust",
     "anchors",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="PEM file of roots to trust as well as this installation's own; may be repeated.",
 )
 def inspect(file: Path, as_json: bool, anchors: tuple[Path, ...]) -> None:
@@ -43,7 +48,8 @@ def inspect(file: Path, as_json: bool, anchors: tuple[Path, ...]) -> None:
       obverse inspect clip.mp4
       obverse inspect clip.mp4 --json --trust newsroom-root.pem
     """
-    trusted = b"\n".join([default_anchors(), *(path.read_bytes() for path in anchors)])
+    require_file(file)
+    trusted = b"\n".join([default_anchors(), *map(_roots, anchors)])
     found = look(file, trusted)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, sort_keys=False))
@@ -51,6 +57,21 @@ def inspect(file: Path, as_json: bool, anchors: tuple[Path, ...]) -> None:
         for name, text in _lines(found):
             click.echo(f"{name:<9} {_printable(text)}".rstrip())
     sys.exit(0 if found.well else 1)
+
+
+def _roots(path: Path) -> bytes:
+    """Return a file's PEM certificates, and nothing else that stands in it."""
+    try:
+        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read for --trust ({error.strerror}); give a PEM file."
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} holds no PEM certificate that can be read; give --trust a PEM file of roots."
+        ) from error
+    return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
 
 
 def _printable(text: str) -> str:
@@ -73,7 +94,7 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
     if manifest.created:
         what = manifest.digital_source_type or "no source type stated"
         lines.append(("created", f"{manifest.created}, {what}, by {manifest.generator}"))
-    lines.append(("mark", _mark_line(mark)))
+    lines.append(("mark", _mark_line(mark) if found.decoded else _UNDECODED))
     if found.match is not None or (manifest.payload is not None and mark is not None):
         lines.append(("match", _match_line(found)))
     if label:

@@ -1,12 +1,14 @@
 """`obverse mark`: put a watermark into any film, or read it."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import click
 
 from obverse.cli.progress import progress_bar
+from obverse.errors import ConfigError
 
 __all__ = ["mark"]
 
@@ -58,14 +60,20 @@ def embed(
     """
     from obverse.watermark.carriers import DEFAULT_KEY, read_key
     from obverse.watermark.file import mark_file
-    from obverse.watermark.payload import parse_payload
 
     key = DEFAULT_KEY if key_file is None else read_key(key_file)
-    wanted = None if payload is None else parse_payload(payload)
+    wanted = None if payload is None else _payload(payload)
     with progress_bar("mark", "frame") as progress:
         carried = mark_file(film, output, wanted, key, force=force, progress=progress)
     text = f"{carried:016x}"
     click.echo(json.dumps({"path": str(output), "payload": text}) if as_json else text)
+
+
+def _payload(text: str) -> int:
+    # int() would also take underscores, signs, leading zeros without end and other scripts' digits.
+    if re.fullmatch("[0-9a-fA-F]{1,16}", text) is None:
+        raise ConfigError(f"payload {text!r} is not usable; give 1 to 16 digits of 0-9 and a-f.")
+    return int(text, 16)
 
 
 @mark.command("read")
