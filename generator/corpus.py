@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,8 +33,13 @@ from obverse.provenance.registry import Registry
 __all__ = ["CorpusReport", "build_corpus"]
 
 CARD, DESCRIPTION, TABLE = "card.md", "corpus.json", "clips.parquet"
-_OWN = (CARD, CLIPS, DESCRIPTION, MASKS, TABLE, WORK)
 _LOCK = f"{WORK}/lock"
+_LEFTOVERS = re.compile(  # what our writers call what they have not finished; nothing else is swept
+    rf"\.release-[a-z0-9_]{{8}}"  # a folder of `release`
+    rf"|\.draft-[a-z0-9_]{{8}}\.(tmp|png|wav)"  # `write_whole` and its like
+    rf"|\.{re.escape(TABLE)}\.[a-z0-9_]{{8}}\.part"  # `write_clips`
+)
+_MADE = re.compile(r"[0-9a-f]{32}\.(mp4|png)")  # films and masks
 _LIBRARIES = (
     "av",
     "c2pa-python",
@@ -73,7 +79,8 @@ def build_corpus(
         plan: what it holds.
         folder: made if it is not there. A folder with the same plan is continued.
         workers: processes; None is one a core.
-        force: throw away what an earlier run, of this plan or another, made in the folder.
+        force: throw away the corpus, of this plan or another, that an earlier run made in the
+            folder; what no run made stays, and a folder without a corpus is refused all the same.
         identity: who signs; None is this installation's development identity.
         registry_url: where marks and manifests are kept; None is the user's own registry.
         progress: told after each scene.
@@ -96,9 +103,10 @@ def build_corpus(
     with _only_run(folder):
         if force:
             _clear(folder)
+        # First of all: a folder that is not described is taken for somebody else's.
+        _describe(folder, plan, scenes, (), {}, complete=False)
         for name in (CLIPS, MASKS, RECORDS):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        _describe(folder, plan, scenes, (), {}, complete=False)
         _sweep(folder)
         done = _finished(folder, scenes)
         before = len(done)
@@ -155,16 +163,16 @@ def _require_place(folder: Path, plan: CorpusPlan, *, force: bool) -> None:
         raise OutputExistsError(f"{folder} is a file; a corpus is a folder, name another one.")
     if not folder.exists():
         return
-    foreign = sorted(path.name for path in folder.iterdir() if path.name not in _OWN)
-    described = (folder / DESCRIPTION).is_file()
-    if foreign and not described:
-        raise OutputExistsError(
-            f"{folder} holds {foreign[0]} and no corpus; name an empty or a new folder."
-        )
-    if not described or force:
+    if not (folder / DESCRIPTION).is_file():
+        foreign = sorted(path.name for path in folder.iterdir() if not _is_stub(path))
+        if foreign:
+            raise OutputExistsError(
+                f"{folder} holds {foreign[0]} and no {DESCRIPTION} of a corpus; name an empty or a "
+                "new folder."
+            )
         return
     there = _plan_of(folder)
-    if there != (_plain(plan), TOOL):
+    if not force and there != (_plain(plan), TOOL):
         what = "another plan" if there[0] != _plain(plan) else f"this plan by {there[1]}"
         raise OutputExistsError(
             f"{folder} holds a corpus of {what}; name another folder, or pass --force "
@@ -172,14 +180,30 @@ def _require_place(folder: Path, plan: CorpusPlan, *, force: bool) -> None:
         )
 
 
-def _plan_of(folder: Path) -> tuple[Any, Any]:
+def _is_stub(path: Path) -> bool:
+    """Whether this is all that a run leaves which was killed before it described the folder."""
+    if path.is_symlink():
+        return False
+    if path.name == WORK and path.is_dir():
+        inside = list(path.iterdir())
+        return all(item.name == Path(_LOCK).name and not item.stat().st_size for item in inside)
+    return path.is_file() and _LEFTOVERS.fullmatch(path.name) is not None
+
+
+def _plan_of(folder: Path) -> tuple[Any, str]:
+    path = folder / DESCRIPTION
     try:
-        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        return described["plan"], described["tool"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{folder / DESCRIPTION} cannot be read ({error}); pass --force to start anew."
+            f"{path} cannot be read ({error}), so {folder} is left alone; name an empty folder."
         ) from error
+    tool = described.get("tool") if isinstance(described, dict) else None
+    if not isinstance(tool, str) or tool.split()[:1] != TOOL.split()[:1] or "plan" not in described:
+        raise OutputExistsError(
+            f"{path} describes no corpus of {TOOL.split()[0]}; name an empty or a new folder."
+        )
+    return described["plan"], tool
 
 
 def _plain(plan: CorpusPlan) -> Any:
@@ -211,23 +235,25 @@ def _only_run(folder: Path) -> Iterator[None]:
 
 
 def _clear(folder: Path) -> None:
-    for name in _OWN:
-        path = folder / name
-        if name == WORK:  # its lock is held
-            for inside in path.iterdir():
-                if inside.is_dir():
-                    shutil.rmtree(inside)
-        elif path.is_dir():
+    """Remove the corpus, but for its description: without it, a run that is killed now would leave
+    a folder that no run takes for a corpus.
+    """
+    for place in (CLIPS, MASKS):
+        for path in (folder / place).glob("*"):
+            if _MADE.fullmatch(path.name):
+                path.unlink()
+    for name in (CARD, TABLE):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / WORK).iterdir():  # its lock is held
+        if path.is_dir():
             shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed run left half made: all of it has hidden names."""
+    """Remove what a killed run left half made, and nothing that it did not."""
     for place in (CLIPS, MASKS, RECORDS, f"{WORK}/speech", f"{WORK}/portraits", "."):
         for path in (folder / place).glob(".*"):
-            if path.name == WORK:
+            if path.is_symlink() or not _LEFTOVERS.fullmatch(path.name):
                 continue
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

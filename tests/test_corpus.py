@@ -152,10 +152,12 @@ def test_a_clip_without_its_record_is_made_again_and_leavings_are_swept(
     build_corpus(PLAN, folder, workers=1)
     (folder / RECORDS / f"{PLANNED[1]}.json").unlink()
     (folder / "clips.parquet").unlink()
-    (folder / CLIPS / ".half-made").mkdir()
-    (folder / CLIPS / ".half-made" / "encoded.mp4").write_text("x")
-    (folder / RECORDS / ".draft-1.tmp").write_text("{")
-    (folder / ".clips.parquet").write_text("x")
+    (folder / CLIPS / ".release-ab12cd_9").mkdir()
+    (folder / CLIPS / ".release-ab12cd_9" / "encoded.mp4").write_text("x")
+    (folder / MASKS / ".draft-ab12cd_9.png").write_text("x")
+    (folder / RECORDS / ".draft-ab12cd_9.tmp").write_text("{")
+    (folder / ".draft-ab12cd_9.tmp").write_text("{")
+    (folder / ".clips.parquet.ab12cd_9.part").write_text("x")
     again = use(_Maker())
     report = build_corpus(PLAN, folder, workers=1)
     assert sorted(again.asked) == sorted([PLANNED[1], PLANNED[-1]])
@@ -246,10 +248,86 @@ def test_a_folder_with_something_else_in_it_is_refused(
         build_corpus(PLAN, tmp_path / "thesis.tex", workers=1)
 
 
-def test_a_description_that_is_damaged_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "corpus.json").write_text("{")
-    with pytest.raises(InputError, match="--force"):
-        build_corpus(PLAN, tmp_path, workers=1)
+def _content(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(errors="replace")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"mine: {name}")
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "card.md",
+        "clips/holiday.mp4",
+        "clips.parquet",
+        "masks/carnival.png",
+        ".work/essay.txt",
+        ".work/lock",
+        ".git/HEAD",
+    ],
+)
+def test_somebody_elses_files_under_our_names_are_refused(
+    tmp_path: Path, use: Callable[[_Maker], _Maker], name: str, force: bool
+) -> None:
+    use(_Maker())
+    _put(tmp_path, name)
+    before = _content(tmp_path)
+    with pytest.raises(OutputExistsError, match="name an empty or a new folder") as raised:
+        build_corpus(PLAN, tmp_path, workers=1, force=force)
+    assert name.split("/")[0] in str(raised.value)
+    assert _content(tmp_path) == before
+
+
+def test_a_folder_of_a_run_killed_at_once_is_gone_on_with(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    use(_Maker())
+    (tmp_path / WORK).mkdir()
+    (tmp_path / WORK / "lock").touch()
+    (tmp_path / ".draft-ab12cd_9.tmp").write_text("{")
+    assert len(build_corpus(PLAN, tmp_path, workers=1).clips) == len(PLANNED)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_only_our_own_leftovers_are_removed(
+    tmp_path: Path, use: Callable[[_Maker], _Maker]
+) -> None:
+    use(_Maker(fails={PLANNED[-1]: "no"}))
+    folder = tmp_path / "c"
+    build_corpus(PLAN, folder, workers=1)
+    mine = [".git/HEAD", ".notes", "README.txt", ".release-notes", ".draft-of-mine.tmp"]
+    mine += ["clips/.notes", "clips/.git/HEAD", "clips/notes.txt", "masks/.notes"]
+    _put(folder, *mine)
+    use(_Maker())
+    build_corpus(PLAN, folder, workers=1)
+    build_corpus(CorpusPlan(identities=3, voices=3, seed=5), folder, workers=1, force=True)
+    there = _content(folder)
+    assert {name: there.get(name) for name in mine} == {name: f"mine: {name}" for name in mine}
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"tool": "word counter 2", "plan": {}}', '{"tool": "obverse 1"}']
+)
+def test_a_description_that_is_damaged_or_not_ours_is_refused(
+    tmp_path: Path, text: str, force: bool
+) -> None:
+    _put(tmp_path, "clips/holiday.mp4")
+    (tmp_path / "corpus.json").write_text(text)
+    before = _content(tmp_path)
+    with pytest.raises((InputError, OutputExistsError), match="name an empty") as raised:
+        build_corpus(PLAN, tmp_path, workers=1, force=force)
+    assert "\n" not in str(raised.value)
+    assert _content(tmp_path) == before
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path, use: Callable[[_Maker], _Maker]) -> None:

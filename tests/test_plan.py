@@ -122,13 +122,39 @@ def test_a_plan_is_read_from_yaml(tmp_path: Path) -> None:
         ({"size": 511}, "511"),
         ({"size": "big"}, "big"),
         ({"seconds": 0.01}, "0.01"),
-        ({"seconds": "long"}, "wrong kind"),
+        ({"seconds": "long"}, "seconds is 'long'; it must be a number"),
+        ({"seconds": True}, "seconds is True; it must be a number"),
+        ({"seconds": 10**400}, "seconds is too large"),
         ({"sentences": 7}, "6 sentences"),
-        ({"seed": -1}, "-1"),
+        ({"seed": -1}, "seed is -1; it must be a whole number from 0"),
+        ({"seed": True}, "seed is True; it must be a whole number"),
+        ({"identities": [1, -2, 3]}, "the seed -2; each seed must be a whole number from 0"),
+        ({"identities": [1.5, 2, 3]}, r"the seed 1\.5; each"),
+        ({"identities": [3, 3.9, True]}, r"the seed 3\.9; each"),
+        ({"identities": [3, 4, True]}, "the seed True; each"),
+        ({"identities": [3, "4", 5]}, "the seed '4'; each"),
+        ({"identities": [[1], [2], [3]]}, r"the seed \[1\]; each"),
+        ({"identities": True}, "identities are True; give a whole number"),
+        ({"identities": 3.5}, r"identities are 3\.5; give a whole number"),
+        ({"voices": [1, 2, 3]}, r"voices are \[1, 2, 3\]; give a list of names"),
+        ({"methods": 5}, "methods are 5; give a list of names"),
+        ({"methods": [5]}, r"methods are \[5\]; give a list of names"),
+        ({"methods": {"talk": 1}}, "give a list of names"),
+        ({"controls": 5}, "controls are 5; give a list of mappings"),
+        ({"controls": {"head_strength": 1}}, "give a list of mappings"),
+        ({"controls": [5]}, "controls is 5; give a mapping of mouth_strength"),
+        ({"controls": [[]]}, r"controls is \[\]; give a mapping"),
+        ({"controls": [{"head_strength": True}]}, "head_strength is True; it must be a number"),
+        ({"split": ["train"]}, r"split is \['train'\]; give a mapping of train, val, test"),
+        ({"split": {"train": "half"}}, "share of train is 'half'; it must be a number"),
+        ({"encode": 5}, "encode is 5; give a mapping of crf, preset"),
+        ({"encode": [1]}, r"encode is \[1\]; give a mapping of crf, preset"),
+        ({"encode": {"crf": "low"}}, "crf is 'low'; it must be a number"),
+        ({"encode": {"gop": 2.5}}, r"gop is 2\.5; it must be a whole number"),
         ({"split": {"dev": 1}}, "dev"),
         ({"split": {"train": 0}}, "split"),
         ({"encode": {"crf": 99}}, "crf"),
-        ({"encode": {"quality": 1}}, "wrong kind"),
+        ({"encode": {"quality": 1}}, "knows no quality; it knows crf, preset"),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(values: dict[str, Any], message: str) -> None:
@@ -137,7 +163,7 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(values: dict[str, Any], me
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00", "identities"])
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00", "identities", "a: 2020-99-99"])
 def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(text)
