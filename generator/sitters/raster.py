@@ -16,6 +16,9 @@ __all__ = ["SAMPLES", "layer_fragments", "shadow_depth", "vertex_normals", "visi
 
 SAMPLES = 2  # samples a pixel's side
 
+_ONE = np.float32(1.0)  # plain numbers would make every term a double
+_HALF = np.float32(0.5)
+_PAST = np.float32(1.001)
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -147,12 +150,29 @@ def shadow_depth(points: Any, triangles: Any, uv: Any, alpha: Any, depth: Any) -
             continue
         inverse = np.float32(1.0) / area
         step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
+        step_c = -step_a - step_b
         for row in range(top, bottom + 1):
-            y = np.float32(row + 0.5)
-            x = np.float32(left + 0.5)
+            y = np.float32(row) + _HALF
+            x = np.float32(left) + _HALF
             wa = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
             wb = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
-            for column in range(left, right + 1):
+            # The columns where all three weights are positive, and one more each side.
+            start, stop = np.float32(0.0), np.float32(right - left)
+            for weight, step in ((wa, step_a), (wb, step_b), (_ONE - wa - wb, step_c)):
+                if step > 0.0:
+                    start = max(start, -weight / step)
+                elif step < 0.0:
+                    stop = min(stop, -weight / step)
+                elif weight < 0.0:
+                    stop = np.float32(-2.0)
+            if start > stop + _ONE:
+                continue
+            first = max(int(start) - 1, 0)
+            last = min(int(max(stop, np.float32(0.0))) + 1, right - left)
+            moved = np.float32(first)
+            wa += moved * step_a
+            wb += moved * step_b
+            for column in range(left + first, left + last + 1):
                 wc = np.float32(1.0) - wa - wb
                 if wa >= 0.0 and wb >= 0.0 and wc >= 0.0:
                     z = wa * az + wb * bz + wc * cz
@@ -191,7 +211,7 @@ def layer_fragments(
     2W] lie before it. `cover` [H, W] gathers opacity.
     """
     height, width = cover.shape
-    rows, columns = texture.shape[:2]
+    high, wide = np.float32(texture.shape[0]), np.float32(texture.shape[1])
     for index in range(order.shape[0]):
         face = order[index]
         a, b, c = triangles[face, 0], triangles[face, 1], triangles[face, 2]
@@ -209,15 +229,32 @@ def layer_fragments(
             continue
         inverse = np.float32(1.0) / area
         step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
+        step_c = -step_a - step_b
         for row in range(top, bottom + 1):
-            y = np.float32(row + 0.5)
-            x = np.float32(left + 0.5)
-            wa = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse - step_a
-            wb = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse - step_b
-            for column in range(left, right + 1):
+            y = np.float32(row) + _HALF
+            x = np.float32(left) + _HALF
+            wa = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
+            wb = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
+            # The columns where all three weights are positive, and one more each side.
+            start, stop = np.float32(0.0), np.float32(right - left)
+            for weight, step in ((wa, step_a), (wb, step_b), (_ONE - wa - wb, step_c)):
+                if step > 0.0:
+                    start = max(start, -weight / step)
+                elif step < 0.0:
+                    stop = min(stop, -weight / step)
+                elif weight < 0.0:
+                    stop = np.float32(-2.0)
+            if start > stop + _ONE:
+                continue
+            first = max(int(start) - 1, 0)
+            last = min(int(max(stop, np.float32(0.0))) + 1, right - left)
+            moved = np.float32(first)
+            wa += (moved - _ONE) * step_a
+            wb += (moved - _ONE) * step_b
+            for column in range(left + first, left + last + 1):
                 wa += step_a
                 wb += step_b
-                wc = np.float32(1.0) - wa - wb
+                wc = _ONE - wa - wb
                 if wa < 0.0 or wb < 0.0 or wc < 0.0:
                     continue
                 z = wa * az + wb * bz + wc * cz
@@ -230,33 +267,32 @@ def layer_fragments(
                     continue
                 u = wa * uv[face, 0, 0] + wb * uv[face, 1, 0] + wc * uv[face, 2, 0]
                 v = wa * uv[face, 0, 1] + wb * uv[face, 1, 1] + wc * uv[face, 2, 1]
-                tx = min(
-                    max(u * columns - np.float32(0.5), np.float32(0.0)), np.float32(columns - 1.001)
-                )
-                ty = min(max(v * rows - np.float32(0.5), np.float32(0.0)), np.float32(rows - 1.001))
-                ix, iy = int(tx), int(ty)
+                tx = min(max(u * wide - _HALF, np.float32(0.0)), wide - _PAST)
+                ty = min(max(v * high - _HALF, np.float32(0.0)), high - _PAST)
+                ix, iy = np.uint64(tx), np.uint64(ty)
+                jx, jy = ix + np.uint64(1), iy + np.uint64(1)
                 fx, fy = tx - np.float32(ix), ty - np.float32(iy)
-                w00 = (1 - fx) * (1 - fy)
-                w10 = fx * (1 - fy)
-                w01 = (1 - fx) * fy
+                w00 = (_ONE - fx) * (_ONE - fy)
+                w10 = fx * (_ONE - fy)
+                w01 = (_ONE - fx) * fy
                 w11 = fx * fy
                 opacity = (
                     w00 * texture[iy, ix, 3]
-                    + w10 * texture[iy, ix + 1, 3]
-                    + w01 * texture[iy + 1, ix, 3]
-                    + w11 * texture[iy + 1, ix + 1, 3]
+                    + w10 * texture[iy, jx, 3]
+                    + w01 * texture[jy, ix, 3]
+                    + w11 * texture[jy, jx, 3]
                 ) * (wa * lit[a, 6] + wb * lit[b, 6] + wc * lit[c, 6])
-                opacity *= np.float32(0.25) * seen
-                if opacity < 0.004:
+                opacity *= np.float32(0.25) * np.float32(seen)
+                if opacity < np.float32(0.004):
                     continue
-                keep = np.float32(1.0) - opacity
+                keep = _ONE - opacity
                 bright = np.float32(0.0)
                 for channel in range(3):
                     colour = (
                         w00 * texture[iy, ix, channel]
-                        + w10 * texture[iy, ix + 1, channel]
-                        + w01 * texture[iy + 1, ix, channel]
-                        + w11 * texture[iy + 1, ix + 1, channel]
+                        + w10 * texture[iy, jx, channel]
+                        + w01 * texture[jy, ix, channel]
+                        + w11 * texture[jy, jx, channel]
                     )
                     if channel == 0:
                         bright = colour

@@ -1,9 +1,11 @@
 """One sitter's geometry, textures and light, ready to be drawn in any pose."""
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -50,6 +52,26 @@ _TABLES = {
     parts.SOCKET: 5,
 }
 _CLOTH_TABLE, _CHEST_TABLE = 6, 7
+
+
+class _Room(threading.local):
+    """The buffers of a thread's last picture, which cost more to allocate than to fill."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def of(self, size: int) -> tuple[FloatArray, npt.NDArray[np.int32], FloatArray, FloatArray]:
+        """Return nearness, shown triangles, image and cover; what they hold is arbitrary."""
+        if size != self.size:
+            self.nearness = np.empty((2 * size, 2 * size), np.float32)
+            self.shown = np.empty((2 * size, 2 * size), np.int32)
+            self.image = np.empty((size, size, 3), np.float32)
+            self.cover = np.empty((size, size), np.float32)
+            self.size = size
+        return self.nearness, self.shown, self.image, self.cover
+
+
+_ROOM = _Room()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -115,21 +137,24 @@ class Rendering:
 
 
 @compiled
-def _develop(linear: Any, curve: Any, grain: Any, shift: int, gain: float, out: Any) -> None:
+def _develop(linear: Any, curve: Any, grain: Any, shift: int, gain: Any, out: Any) -> None:
     """Map linear light through a tone curve to sRGB bytes, with a grain that is moved from frame to
     frame."""
     rows, columns = out.shape[:2]
     top = curve.shape[0] - 1
+    limit = np.float32(top)
     for row in range(rows):
         for column in range(columns):
             speck = grain[(row * 7 + shift * 131 + row) & 511, (column + shift * 197) & 511]
             for channel in range(3):
-                value = max(linear[row, column, channel] * gain, 0.0)
-                index = min(value * np.float32(1024.0), np.float32(top))
+                value = max(linear[row, column, channel] * gain, np.float32(0.0))
+                index = min(value * np.float32(1024.0), limit)
                 whole = min(int(index), top - 1)
-                part = index - whole
-                toned = curve[whole] * (1 - part) + curve[whole + 1] * part + speck
-                out[row, column, channel] = np.uint8(min(max(toned + 0.5, 0.0), 255.0))
+                part = index - np.float32(whole)
+                toned = curve[whole] + (curve[whole + 1] - curve[whole]) * part + speck
+                out[row, column, channel] = np.uint8(
+                    min(max(toned + np.float32(0.5), np.float32(0.0)), np.float32(255.0))
+                )
 
 
 def tone_curve() -> FloatArray:
@@ -221,14 +246,17 @@ class Scene:
         self._skin_triangles = np.ascontiguousarray(
             model.triangles[np.isin(model.parts, (parts.SKIN, parts.INNER_MOUTH, parts.SOCKET))]
         )
-        self._eye_triangles = np.ascontiguousarray(
-            model.triangles[np.isin(model.parts, (parts.EYE_LEFT, parts.EYE_RIGHT))]
-        )
-        self._tooth_triangles = np.ascontiguousarray(
-            model.triangles[
-                np.isin(model.parts, (parts.TEETH_UPPER, parts.TEETH_LOWER, parts.TONGUE))
-            ]
-        )
+        # Parts whose normals are their own, with their vertices.
+        self._loose = []
+        for group in (
+            (parts.EYE_LEFT, parts.EYE_RIGHT),
+            (parts.TEETH_UPPER, parts.TEETH_LOWER, parts.TONGUE),
+        ):
+            members = np.ascontiguousarray(model.triangles[np.isin(model.parts, group)])
+            self._loose.append((members, np.unique(members)))
+        self._casting = self._triangles[
+            np.isin(self._kinds, (materials.SKIN_MATERIAL, materials.PLAIN))
+        ]
         self._mouth = np.isin(
             model.vertex_parts,
             (parts.TEETH_UPPER, parts.TEETH_LOWER, parts.TONGUE, parts.INNER_MOUTH),
@@ -295,9 +323,8 @@ class Scene:
         own = normals[:count]
         scratch = np.empty_like(own)
         vertex_normals(turned, self._skin_triangles, own)
-        for triangles in (self._eye_triangles, self._tooth_triangles):
+        for triangles, members in self._loose:
             vertex_normals(turned, triangles, scratch)
-            members = np.unique(triangles)
             own[members] = scratch[members]
         under = self.garment.members
         points[count:] = turned[under] + own[under] * self.garment.lift[:, None]
@@ -305,23 +332,21 @@ class Scene:
         hairs = [self._layer_points(layer, turned, rotation, translation) for layer in self.layers]
         depth = np.full((_SHADOW_TEXELS, _SHADOW_TEXELS), 1e9, np.float32)
         mapped = light_texels(points, self._basis, _SHADOW_TEXELS, _SHADOW_REACH)
-        shadow_depth(mapped, self._triangles[self._casting()], self._no_uv, self._no_alpha, depth)
+        shadow_depth(mapped, self._casting, self._no_uv, self._no_alpha, depth)
         for layer, where in zip(self.layers, hairs, strict=True):
             if layer.casts:
                 texels = light_texels(where, self._basis, _SHADOW_TEXELS, _SHADOW_REACH)
                 shadow_depth(texels, layer.triangles, layer.uv, layer.alpha, depth)
         screen = self.camera.project(points, 2 * size)
-        nearness = np.empty((2 * size, 2 * size), np.float32)
-        shown = np.empty((2 * size, 2 * size), np.int32)
+        nearness, shown, image, cover = _ROOM.of(size)
         gap = expressed[self._lips[1], 1] - expressed[self._lips[0], 1]
         sides = self._sides if gap > self._resting_gap + _CLOSED_GAP else self._sides_closed
         visibility(screen, self._triangles, sides, self._cutoff, nearness, shown)
         colours = self._colours.copy()
         colours[:count][self._mouth, 3] = self._mouth_light(expressed)
-        image = backdrop.copy()
-        cover = np.zeros((size, size), np.float32)
-        rows = shown.max(1) >= 0
-        first = int(rows.argmax()) // 2
+        np.copyto(image, backdrop)
+        cover[:] = 0
+        first = int(max(screen[:, 1].min(), 0)) // 2  # above it is nobody
         materials.shade(
             first,
             size,
@@ -347,18 +372,14 @@ class Scene:
             depth,
             image,
             cover,
+            np.zeros(3, np.float32),
         )
         for layer, where in zip(self.layers, hairs, strict=True):
             self._draw_layer(layer, where, depth, nearness, image, cover)
         out = np.empty((size, size, 3), np.uint8)
-        _develop(image, self._curve, self._grain, frame, self.lighting.exposure, out)
-        mask = np.clip(cover * 255 + 0.5, 0, 255).astype(np.uint8)
+        _develop(image, self._curve, self._grain, frame, np.float32(self.lighting.exposure), out)
+        mask = cv2.convertScaleAbs(cover, alpha=255)
         return Rendering(out, mask, self.landmark_pixels(turned, size))
-
-    def _casting(self) -> npt.NDArray[np.bool_]:
-        return np.asarray(
-            (self._kinds == materials.SKIN_MATERIAL) | (self._kinds == materials.PLAIN)
-        )
 
     def landmark_pixels(self, turned: FloatArray, size: int) -> FloatArray:
         """Return the 478 landmarks [478, 3] of a pose in pixels."""

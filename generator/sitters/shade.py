@@ -5,11 +5,11 @@ shadows bleed red at their borders. Lights are directional, the first casts shad
 map; the ambient light is a sky and a ground colour. Colours are linear light.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
+import numba
 import numpy as np
-
-from obverse.generator.sitters.kernels import compiled, inlined
 
 __all__ = ["CLOTH", "EYE", "MOUTH", "PLAIN", "SKIN_MATERIAL", "TEETH", "TONGUE_MATERIAL", "shade"]
 
@@ -18,11 +18,27 @@ SKIN_MATERIAL, EYE, TEETH, TONGUE_MATERIAL, MOUTH, PLAIN, CLOTH = range(7)
 _ONE = np.float32(1.0)  # a plain 1 would make every term a double
 _MIDDLE = np.float32(128.0)
 
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-@compiled
+
+def _bare(inline: str) -> Callable[[Kernel], Kernel]:
+    """Compile without reference counts.
+
+    Inlining twenty arrays would else count every one of them up and down, atomically, for every
+    pixel, which costs more than the light. Such a kernel cannot allocate arrays.
+    """
+
+    def compiled(function: Kernel) -> Kernel:
+        options = {"cache": True, "nogil": True, "fastmath": True, "_nrt": False}
+        return cast(Kernel, numba.njit(inline=inline, **options)(function))
+
+    return compiled
+
+
+@_bare("never")
 def _shadow(depth: Any, x: Any, y: Any, z: Any, spread: Any) -> Any:
     """Return the lit share in [0, 1] of a point in a light's map, blurred over `spread` texels."""
-    height, width = depth.shape
+    right, bottom = np.float32(depth.shape[1] - 1), np.float32(depth.shape[0] - 1)
     total = np.float32(0.0)
     for tap in range(5):
         # The middle and the corners of a square that stands on its point a little turned.
@@ -30,20 +46,21 @@ def _shadow(depth: Any, x: Any, y: Any, z: Any, spread: Any) -> Any:
         dy = np.float32(0.0) if tap == 0 else np.float32(1.0 if tap & 1 else -1.0) * spread
         tx = x + dx * np.float32(0.94) - dy * np.float32(0.34) - np.float32(0.5)
         ty = y + dx * np.float32(0.34) + dy * np.float32(0.94) - np.float32(0.5)
-        if tx < 0.0 or ty < 0.0 or tx >= width - 1 or ty >= height - 1:
+        if tx < 0.0 or ty < 0.0 or tx >= right or ty >= bottom:
             total += np.float32(1.0)
             continue
-        ix, iy = int(tx), int(ty)
+        ix, iy = np.uint64(tx), np.uint64(ty)
+        jx, jy = ix + np.uint64(1), iy + np.uint64(1)
         fx, fy = tx - np.float32(ix), ty - np.float32(iy)
         s00 = np.float32(1.0) if depth[iy, ix] > z else np.float32(0.0)
-        s10 = np.float32(1.0) if depth[iy, ix + 1] > z else np.float32(0.0)
-        s01 = np.float32(1.0) if depth[iy + 1, ix] > z else np.float32(0.0)
-        s11 = np.float32(1.0) if depth[iy + 1, ix + 1] > z else np.float32(0.0)
+        s10 = np.float32(1.0) if depth[iy, jx] > z else np.float32(0.0)
+        s01 = np.float32(1.0) if depth[jy, ix] > z else np.float32(0.0)
+        s11 = np.float32(1.0) if depth[jy, jx] > z else np.float32(0.0)
         total += (s00 * (_ONE - fx) + s10 * fx) * (_ONE - fy) + (s01 * (_ONE - fx) + s11 * fx) * fy
-    return total / np.float32(5.0)
+    return total * np.float32(0.2)
 
 
-@inlined
+@_bare("always")
 def _pixel(
     face: Any,
     x: Any,
@@ -330,7 +347,7 @@ def _pixel(
     out[2] = out_b + shine_b
 
 
-@compiled
+@_bare("never")
 def shade(
     first: int,
     last: int,
@@ -356,13 +373,14 @@ def shade(
     depth: Any,
     image: Any,
     cover: Any,
+    out: Any,
 ) -> None:
     """Light rows `first` to `last` of the picture.
 
-    `image` [H, W, 3] holds the background, `cover` [H, W] the mask.
+    `image` [H, W, 3] holds the background, `cover` [H, W] the mask; `out` [3] is
+    room for one sample.
     """
     width = image.shape[1]
-    out = np.zeros(3, np.float32)
     for row in range(first, last):
         for column in range(width):
             f0, f1 = shown[2 * row, 2 * column], shown[2 * row, 2 * column + 1]
@@ -370,7 +388,7 @@ def shade(
             if f0 < 0 and f1 < 0 and f2 < 0 and f3 < 0:
                 continue
             same = f0 >= 0 and f1 >= 0 and f2 >= 0 and f3 >= 0
-            if same:
+            if same and not (f0 == f1 and f0 == f2 and f0 == f3):
                 same = (
                     tables[f0] == tables[f1]
                     and tables[f0] == tables[f2]
