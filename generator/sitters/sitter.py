@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from obverse.errors import ConfigError
 from obverse.generator.head import EYE_LEFT, EYE_RIGHT, SKIN, HeadModel
@@ -160,7 +161,8 @@ class Sitter:
     def perform(self, motion: Motion, size: int = 512) -> Iterator[SitterFrame]:
         """Render a motion, one frame each; two threads work ahead of the reader."""
         self._backdrop(size)
-        with ThreadPoolExecutor(_THREADS) as pool:
+        # The products are too small to share out: BLAS threads would only spin beside the two here.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(_THREADS) as pool:
             waiting = []
             for index in range(len(motion)):
                 waiting.append(

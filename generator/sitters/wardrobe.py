@@ -259,13 +259,14 @@ def dress(
         )
     )
     eye = eye_texture(appearance.eye_colour, identity.years, rng)
+    # The texture is a grey that lets enamel look like metal; what light reaches it is lit from here.
     white = float(rng.uniform(0.86, 1.0))
     textures = Textures(
         [
             skin,
             eye,
             eye,
-            image_table("texture_teeth", (1.02 * white, 0.99 * white, 0.90 * white), 200),
+            image_table("texture_teeth", (1.75 * white, 1.55 * white, 1.28 * white), 200),
             image_table("texture_tongue", (0.75, 0.55, 0.55), 160),
             plain_table(_TEXEL_WHITE),
             draw_cloth(appearance.neckline, rng),
