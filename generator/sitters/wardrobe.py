@@ -259,7 +259,7 @@ def dress(
         )
     )
     eye = eye_texture(appearance.eye_colour, identity.years, rng)
-    # The texture is a grey that lets enamel look like metal; what light reaches it is lit from here.
+    # The texture is grey, and grey enamel looks like metal: it is lightened and warmed.
     white = float(rng.uniform(0.86, 1.0))
     textures = Textures(
         [
