@@ -566,7 +566,8 @@ def test_films_that_break_off(tmp_path: Path, name: str, kept: float) -> None:
         encode(whole, frames, codec=codec, pixel_format=pixel_format, container=kinds[name])
     data = whole.read_bytes()
     assert sum(1 for _ in read_frames(whole)) == 30
-    whole.write_bytes(data[: int(len(data) * kept)])
+    # An odd length never ends on a packet of a transport stream, where nothing would be missing.
+    whole.write_bytes(data[: int(len(data) * kept) | 1])
     _refused(whole)
 
 

@@ -25,6 +25,7 @@ _MP4_BOXES = frozenset({
 })
 # fmt: on
 _EBML_HEADER, _EBML_SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
+_TS_SYNC, _TS_PACKET_BYTES = b"\x47", 188
 _RIFF_SLACK_BYTES = 512  # old wav writers are off by a chunk header
 
 
@@ -75,8 +76,20 @@ def _matroska_end(data: BinaryIO) -> int:
             return position
 
 
+def _is_transport_stream(data: BinaryIO, size: int) -> bool:
+    """Tell whether the first packets are those of an MPEG transport stream (ISO/IEC 13818-1)."""
+    starts = range(0, 4 * _TS_PACKET_BYTES, _TS_PACKET_BYTES)
+    if size <= starts[-1]:
+        return False
+    syncs = []
+    for start in starts:
+        data.seek(start)
+        syncs.append(data.read(1))
+    return set(syncs) == {_TS_SYNC}
+
+
 def _require_whole(path: Path) -> None:
-    """Raise `InputError` where the outermost header promises more bytes than the file has.
+    """Raise `InputError` where a file has fewer bytes than its structure calls for.
 
     FFmpeg reads such a file to its last whole packet and says nothing.
     """
@@ -92,9 +105,12 @@ def _require_whole(path: Path) -> None:
             length = int.from_bytes(start[4:8], "little")
             # All ones: a recorder that never came back to write the length.
             stated = 0 if length >= 0xFFFFFF00 else length + 8 - _RIFF_SLACK_BYTES
+        elif _is_transport_stream(data, size):
+            # Cut inside a packet: round up to the packet that was being written.
+            stated = -(-size // _TS_PACKET_BYTES) * _TS_PACKET_BYTES
     if stated > size:
         raise InputError(
-            f"{path} is cut short: its header states more than its {size} bytes; "
+            f"{path} is cut short: its structure calls for {stated} bytes and it has {size}; "
             "get a whole copy of the file."
         )
 
