@@ -21,7 +21,7 @@ from obverse.generator.phones import ARTICULATORS, CLASSES, STEP_HZ
 from obverse.generator.speech import STEPS_PER_FRAME, Speech, per_frame
 from obverse.weights import onnx_session, weight_path
 
-__all__ = ["Articulation", "articulate", "colourless", "mouth_expression"]
+__all__ = ["Articulation", "articulate", "colourless", "decimate", "mouth_expression"]
 
 _PART = "obverse.generator"
 _WEIGHTS = "articulation.onnx"
@@ -175,7 +175,7 @@ _SHAPES: tuple[tuple[int, str, float], ...] = (
 )  # fmt: skip
 
 
-def _decimate(tracks: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
+def decimate(tracks: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
     """Bring articulators `[S, 8]` to video frames: averages, but a closure or a bite is sampled.
 
     Averaging would leave the lips ajar in a closure of 60 ms.
@@ -200,7 +200,7 @@ def mouth_expression(
         effort: `[frames]`, how strongly it is spoken, about .7 to 1.3; scales jaw, lips and spread,
             never a closure.
     """
-    tracks = _decimate(articulation.tracks, frames).astype(np.float64)
+    tracks = decimate(articulation.tracks, frames).astype(np.float64)
     gain = np.ones(frames) if effort is None else np.asarray(effort, np.float64)
     close, bite = tracks[:, _CLOSE], tracks[:, _BITE]
     shut = np.clip(close + 0.75 * bite, 0.0, 1.0)

@@ -22,7 +22,16 @@ from obverse.generator.motion import FPS
 from obverse.generator.phones import STEP_HZ
 from obverse.media.audio import read_speech
 
-__all__ = ["MELS", "RATE_HZ", "Speech", "per_frame", "read_speech_features"]
+__all__ = [
+    "MELS",
+    "RATE_HZ",
+    "STEP",
+    "STEPS_PER_FRAME",
+    "Speech",
+    "mel_bank",
+    "per_frame",
+    "read_speech_features",
+]
 
 RATE_HZ = 16_000
 MELS = 40
@@ -87,7 +96,7 @@ def per_frame(track: npt.NDArray[Any], frames: int) -> npt.NDArray[Any]:
 
 
 @functools.cache
-def _mel_bank() -> npt.NDArray[np.float32]:
+def mel_bank() -> npt.NDArray[np.float32]:
     """Return triangular filters `[MELS, _FFT // 2 + 1]`, 60 Hz to 7600 Hz, each of unit sum (HTK's
     mel scale)."""
 
@@ -165,7 +174,7 @@ def _blocks(
         yield (
             slice(first, first + count),
             {
-                "mel": _decibel(power @ _mel_bank().T),
+                "mel": _decibel(power @ mel_bank().T),
                 "loudness": _decibel(total / len(hz)),
                 "pitch_hz": pitch,
                 "voicing": voicing,

@@ -26,7 +26,11 @@ _KOKORO = {
     "alpha": "jf_alpha", "gongitsune": "jf_gongitsune", "nezumi": "jf_nezumi",
     "tebukuro": "jf_tebukuro", "kumo": "jm_kumo",
 }  # fmt: skip
-_VARIANTS = ("", *(f"+f{n}" for n in range(1, 6)), *(f"+m{n}" for n in range(1, 9)))
+_VARIANTS = (
+    "", *(f"+f{n}" for n in range(1, 6)), *(f"+m{n}" for n in range(1, 9)),
+    *(f"+klatt{n}" for n in ("", 2, 3, 4)), "+croak", "+whisper", "+whisperf", "+Andy", "+Annie",
+    "+Denis", "+Hugo", "+Mario", "+belinda", "+linda", "+john", "+rob", "+zac", "+steph", "+shelby",
+)  # fmt: skip
 
 _WHO = (
     "my mother", "your brother", "the baker", "an old farmer", "Peter", "Bob", "every pilot",
@@ -114,6 +118,9 @@ _TEXTS = {
         "おはようございます。ぼくのははは、パンとみかんをかいまし"
         "た。ふゆのうみはとてもさむいです。"
     ),
+    "ko": "안녕하세요. 어머니가 빵과 우유를 사셨어요. 바다 위에 배가 많아요. 오빠는 밖에서 뛰어요.",
+    "ar": "صباح الخير. أمي تشتري الخبز والموز. البحر جميل في الصباح. مكتب المدير بعيد.",
+    "el": "Καλημέρα, η μητέρα μου αγόρασε ψωμί και βούτυρο. Ο μπαμπάς πίνει πάντα καφέ.",
     "vi": "Xin chào, mẹ tôi mua một bó hoa. Buổi sáng ba uống cà phê. Phố này rất đông vui.",
     "nl": (
         "Goedemorgen, mijn moeder koopt brood en boter. De vijf boeven varen over de "
@@ -145,7 +152,12 @@ _ONSETS = [
     "w",
 ]
 _VOWELS = ["a", "e", "i", "o", "u", "ai", "au"]
-_INVENTING = ("es", "it", "de", "fi", "tr", "pt", "sw", "id")  # spelling near to sound
+# spelling near to sound
+_INVENTING = (
+    "es", "it", "de", "fi", "tr", "pt", "sw", "id", "ro", "cs", "hr", "eu", "ca", "la", "eo", "af",
+    "nb", "pl",
+)  # fmt: skip
+_ENGLISH = ("en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-029")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -212,7 +224,7 @@ def speak_corpus(
     for name in _FLITE:
         for _ in range(flite):
             yield _spoken(f"flite-{name}", speak_flite(draw_sentence(rng), name))
-    for language in (*_TEXTS, *_INVENTING, "en-us", "en"):
+    for language in (*_TEXTS, *_INVENTING, *_ENGLISH):
         for _ in range(espeak):
             if language.startswith("en"):
                 text = draw_sentence(rng)
