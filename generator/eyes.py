@@ -7,7 +7,16 @@ import numpy.typing as npt
 from obverse.generator.motion import EXPRESSIONS, FPS, expression_index
 from obverse.generator.prosody import Prosody
 
-__all__ = ["blink_times", "blink_track", "eye_expression", "gaze_track"]
+__all__ = [
+    "COMPENSATION",
+    "LOOK_ASIDE",
+    "LOOK_DOWN",
+    "LOOK_UP",
+    "blink_times",
+    "blink_track",
+    "eye_expression",
+    "gaze_track",
+]
 
 Track = npt.NDArray[np.float64]
 
@@ -19,9 +28,10 @@ _SHORTEST_GAP_SECONDS = 0.7
 _GAP_SPREAD = 0.55  # of the logarithm of the time between blinks
 _PHRASE_PULL_SECONDS = 0.7  # a blink this near to the end of a phrase tends to wait for it
 
-_EYE_RANGE = np.deg2rad(30.0)  # the turn of an eye at a coefficient of 1
+# How far an eye of the head model turns at a coefficient of 1 (`HeadModel.gaze_angles`), radians.
+LOOK_ASIDE, LOOK_DOWN, LOOK_UP = (float(angle) for angle in np.deg2rad((22.75, 17.08, 14.75)))
 # share of the head's turn that the eyes take back (vestibulo-ocular reflex, at a distance)
-_COMPENSATION = 0.85
+COMPENSATION = 0.85
 
 
 def blink_times(prosody: Prosody, rng: np.random.Generator, rate_hz: float, shifts: Track) -> Track:
@@ -116,7 +126,11 @@ def gaze_track(prosody: Prosody, rng: np.random.Generator) -> tuple[Track, Track
 
 
 def eye_expression(
-    gaze: Track, head: Track, blinks: Track, rng: np.random.Generator
+    gaze: Track,
+    head: Track,
+    blinks: Track,
+    rng: np.random.Generator,
+    compensation: float = COMPENSATION,
 ) -> npt.NDArray[np.float32]:
     """Return coefficients `[T, 52]` with the eyes' columns filled.
 
@@ -125,20 +139,22 @@ def eye_expression(
         head: `[T, 2]` pitch and yaw of the head.
         blinks: `[T]` in [0, 1].
         rng: draws the little difference between the two lids.
+        compensation: share of the head's turn that the eyes take back.
     """
-    pitch, yaw = ((gaze - _COMPENSATION * head) / _EYE_RANGE).T
+    pitch, yaw = (gaze - compensation * head).T
+    aside = yaw / LOOK_ASIDE
     expression = np.zeros((len(blinks), len(EXPRESSIONS)))
 
     def put(name: str, track: Track) -> None:
         expression[:, expression_index(name)] = np.clip(track, 0.0, 1.0)
 
     # Towards the picture's right is outwards for the sitter's left eye.
-    put("eyeLookOutLeft", yaw)
-    put("eyeLookInRight", yaw)
-    put("eyeLookInLeft", -yaw)
-    put("eyeLookOutRight", -yaw)
+    put("eyeLookOutLeft", aside)
+    put("eyeLookInRight", aside)
+    put("eyeLookInLeft", -aside)
+    put("eyeLookOutRight", -aside)
     for side in ("Left", "Right"):
-        put(f"eyeLookDown{side}", pitch)
-        put(f"eyeLookUp{side}", -pitch)
+        put(f"eyeLookDown{side}", pitch / LOOK_DOWN)
+        put(f"eyeLookUp{side}", -pitch / LOOK_UP)
         put(f"eyeBlink{side}", blinks * rng.uniform(0.97, 1.0))
     return expression.astype(np.float32)

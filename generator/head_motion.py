@@ -9,7 +9,7 @@ from scipy.signal import butter, sosfilt
 from obverse.generator.motion import FPS
 from obverse.generator.prosody import Prosody
 
-__all__ = ["breath_track", "head_motion"]
+__all__ = ["band_noise", "breath_track", "head_motion", "smooth_step"]
 
 Track = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ _NECK = (
 _BREATH_HZ = 0.25
 
 
-def _noise(
+def band_noise(
     rng: np.random.Generator, frames: int, band_hz: tuple[float, float], columns: int
 ) -> Track:
     """Return band-limited noise of unit variance `[frames, columns]`; stationary from its first
@@ -43,7 +43,7 @@ def _noise(
     return np.asarray(drawn / np.sqrt((response**2).sum()))
 
 
-def _ease(time: Track) -> Track:
+def smooth_step(time: Track) -> Track:
     """Minimum-jerk step from 0 to 1 over [0, 1]."""
     t = np.clip(time, 0.0, 1.0)
     return np.asarray(t**3 * (10.0 - 15.0 * t + 6.0 * t * t))
@@ -65,7 +65,7 @@ def _posture(prosody: Prosody, rng: np.random.Generator) -> Track:
         start = float(rng.choice(near)) - 0.15 if len(near) else at
         # A fresh pose each time, pulled to the middle, so that nothing accumulates in ten minutes.
         target = 0.25 * pose + rng.standard_normal(3) * 0.97
-        step = _ease((time - start) / float(rng.uniform(0.5, 1.1)))
+        step = smooth_step((time - start) / float(rng.uniform(0.5, 1.1)))
         track += step[:, None] * (target - pose)
         pose = target
         at += float(rng.uniform(1.2, 3.8))
@@ -98,7 +98,7 @@ def _nods(prosody: Prosody, rng: np.random.Generator) -> Track:
 
 def breath_track(frames: int, rng: np.random.Generator) -> Track:
     """Return breathing `[frames]` in about [-1, 1], of slightly varying depth and rate."""
-    drift = _noise(rng, frames, (0.02, 0.1), 2)
+    drift = band_noise(rng, frames, (0.02, 0.1), 2)
     phase = 2.0 * np.pi * (np.cumsum(_BREATH_HZ * (1.0 + 0.12 * drift[:, 0])) / FPS + rng.random())
     return np.asarray(np.sin(phase) * (1.0 + 0.2 * np.clip(drift[:, 1], -2.0, 2.0)))
 
@@ -109,12 +109,12 @@ def head_motion(prosody: Prosody, rng: np.random.Generator) -> tuple[Track, Trac
     # A listener moves less than a speaker; the change is gradual.
     lively = 0.45 + 0.55 * gaussian_filter1d(prosody.voice, 0.4 * FPS)
     posture = _posture(prosody, rng)
-    degrees = posture + _noise(rng, frames, _DRIFT_HZ, 3) * _DRIFT_DEG
+    degrees = posture + band_noise(rng, frames, _DRIFT_HZ, 3) * _DRIFT_DEG
     degrees = degrees * (0.6 + 0.4 * lively)[:, None]
-    degrees += _noise(rng, frames, _SWAY_HZ, 3) * _SWAY_DEG * lively[:, None]
+    degrees += band_noise(rng, frames, _SWAY_HZ, 3) * _SWAY_DEG * lively[:, None]
     degrees += _nods(prosody, rng)
     rotation = np.deg2rad(degrees)
-    translation = _noise(rng, frames, _LEAN_HZ, 3) * _LEAN
+    translation = band_noise(rng, frames, _LEAN_HZ, 3) * _LEAN
     translation[:, 0] += 0.25 * _NECK * np.sin(rotation[:, 1])
     translation[:, 1] += 0.15 * _NECK * np.sin(rotation[:, 0]) + 0.006 * breath_track(frames, rng)
     return rotation, translation

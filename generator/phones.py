@@ -25,6 +25,7 @@ __all__ = [
     "Phone",
     "articulate_phones",
     "class_track",
+    "closure_track",
     "phones_from",
 ]
 
@@ -105,6 +106,10 @@ _FADE_SECONDS = (0.050, 0.045, 0.080, 0.090, 0.080, 0.022, 0.028, 0.032)
 # Limbs have mass: a second-order low pass at these corner frequencies, in hertz, forwards and
 # backwards.
 _CORNER_HZ = (7.0, 7.5, 6.0, 6.0, 6.0, 16.0, 13.0, 11.0)
+
+# The shortest closure lasts a little longer than a frame of video, and parts this fast.
+_SHUT_SECONDS = 0.05
+_PART_SECONDS = 0.055
 
 _ARPABET = {
     "bilabial": "p b m em", "labial": "f v", "dental": "th dh", "alveolar": "t d n en dx",
@@ -191,6 +196,27 @@ def class_track(phones: Sequence[Phone], steps: int) -> npt.NDArray[np.int64]:
         first, last = round(phone.start * STEP_HZ), round(phone.end * STEP_HZ)
         track[first:last] = CLASSES.index(phone.sound)
     return track
+
+
+def closure_track(
+    phones: Sequence[Phone], steps: int, sound: str = "bilabial"
+) -> npt.NDArray[np.float32]:
+    """Return `[steps]` in [0, 1] at `STEP_HZ`: 1 while each such sound's closure holds, however
+    short the sound is, so that a frame of video shows it; eased to 0 over `_PART_SECONDS`.
+    """
+    time = (np.arange(steps) + 0.5) / STEP_HZ
+    track = np.zeros(steps)
+    for phone in phones:
+        if phone.sound != sound:
+            continue
+        # A stop is released at its end, where the lips already part.
+        middle = phone.start + 0.45 * (phone.end - phone.start)
+        half = max(_SHUT_SECONDS / 2.0, 0.35 * (phone.end - phone.start))
+        reach = half + _PART_SECONDS
+        near = slice(*np.searchsorted(time, (middle - reach, middle + reach)))
+        away = np.clip((np.abs(time[near] - middle) - half) / _PART_SECONDS, 0.0, 1.0)
+        track[near] = np.maximum(track[near], 1.0 - away * away * (3.0 - 2.0 * away))
+    return track.astype(np.float32)
 
 
 def _smooth(track: npt.NDArray[np.float64], corner_hz: float) -> npt.NDArray[np.float64]:
