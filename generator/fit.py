@@ -25,6 +25,11 @@ _SHAPE_RIDGE = (
     2.0e-3  # landmark error (interocular distances squared) that one deviation of shape is worth
 )
 _EXPRESSION_RIDGE = 4.0e-3
+# Radians: stills turned less than the first count as frontal, from the second as near profile; and
+# how far either can be turned.
+_FRONTAL, _PROFILE = np.deg2rad((15.0, 45.0))
+_TURN_FRONTAL, _TURN_PROFILE = np.deg2rad((30.0, 12.0))
+_KEPT = 0.6  # of that limit, up to which a turn is shown exactly
 _OVAL_WEIGHT = 0.25  # the landmarker's oval slides along the cheek when a head turns
 
 
@@ -44,6 +49,25 @@ class FittedHead:
     ]  # [V, 3] the identity's neutral head, head frame, interocular distances
     expression: npt.NDArray[np.float32]  # [52] what the still's face does
     error: float  # root mean square landmark distance in interocular distances
+
+    @property
+    def yaw(self) -> float:
+        """How far the still's head is turned, radians, positive to the picture's right."""
+        return float(np.arcsin(np.clip(self.rotation[2, 0], -1, 1)))
+
+    def within_reach(self, rotation: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return a turn [3] (pitch, yaw, roll, radians) that this still can show.
+
+        A head turned to the side in the still hides its far cheek: it is turned back, or further
+        away, by less. Small turns are kept as they are, larger ones approach a limit smoothly.
+        """
+        turn = np.array(rotation, np.float64)
+        aside = np.clip((abs(self.yaw) - _FRONTAL) / (_PROFILE - _FRONTAL), 0, 1)
+        limit = _TURN_FRONTAL + (_TURN_PROFILE - _TURN_FRONTAL) * aside
+        beyond = max(abs(turn[1]) - _KEPT * limit, 0.0)
+        room = (1 - _KEPT) * limit
+        turn[1] = np.sign(turn[1]) * (abs(turn[1]) - beyond + room * np.tanh(beyond / room))
+        return turn
 
     def to_picture(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Map head-frame points [..., 3] to picture pixels and depth in pixels."""

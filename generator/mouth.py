@@ -12,7 +12,7 @@ from obverse.generator.contours import (
     EYE_UPPER,
     LIPS_INNER_UPPER,
 )
-from obverse.generator.fit import FittedHead
+from obverse.generator.fit import SKIN_LANDMARKS, FittedHead
 from obverse.generator.head import INNER_MOUTH, TEETH_LOWER, TEETH_UPPER, TONGUE, HeadModel
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Relief
@@ -22,6 +22,9 @@ __all__ = ["Mouth", "make_mouth"]
 FloatArray = npt.NDArray[np.float32]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
+# Mean departure of a face's pixels from one tint, relative to their grey: monochrome photographs
+# stay below the first, most others lie above the second (571 photographs).
+_MONOCHROME, _FULL_COLOUR = 0.06, 0.14
 _SHADES = 64  # steps of a material's ramp from dark to lit
 _TURNED_AWAY = 0.7  # z of a unit normal: cos 45 degrees
 _LINING_BEGINS = 0.12  # interocular distances behind the foremost tooth
@@ -38,6 +41,9 @@ _MATERIALS = {
 }
 _ROWS = {part: row for row, part in enumerate(_MATERIALS)}
 _ROW_PX = 4
+# Interocular distances from the middle: where the corners' shadow begins, its width, and how far a
+# head turned to the side moves it.
+_SHADOW_FROM, _SHADOW_WIDTH, _SHADOW_SHIFT = 0.12, 0.22, 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +85,22 @@ def light_of(portrait: Portrait) -> npt.NDArray[np.float64]:
     return np.asarray(np.clip(brightness * (0.7 * tint + 0.3), 30, 245))
 
 
+def colourfulness_of(portrait: Portrait) -> float:
+    """Return how much of its natural colour the picture shows, from 0 (monochrome) to 1, from the
+    face's skin and lips.
+    """
+    box = portrait.landmarks[:SKIN_LANDMARKS, :2]
+    limits = np.array(portrait.picture.shape[1::-1])
+    x0, y0 = np.clip(box.min(0).astype(int), 0, limits - 1)
+    x1, y1 = np.clip(box.max(0).astype(int) + 1, 1, limits)
+    face = portrait.picture[y0:y1, x0:x1].reshape(-1, 3).astype(np.float64)
+    grey = face @ _LUMA
+    tint = face.mean(0) / max(float(grey.mean()), 1.0)
+    # A cast (sepia, coloured light) lies on the whole face; colour varies over it.
+    own = np.abs(face - grey[:, None] * tint).sum(1).mean() / max(float(grey.mean()), 1.0)
+    return float(np.clip((own - _MONOCHROME) / (_FULL_COLOUR - _MONOCHROME), 0, 1))
+
+
 def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief: Relief) -> Mouth:
     """Place the head model's mouth behind a portrait's lips."""
     chosen = np.isin(model.parts, list(_MATERIALS))
@@ -96,7 +118,7 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     placed = fitted.to_picture(neutral)
     basis = fitted.direction(model.expressions[:, vertices])
     _hang(placed, neutral, part, relief, fitted.scale_px)
-    shade = _shade(neutral, np.asarray(local, np.int32), part)
+    shade = _shade(neutral, np.asarray(local, np.int32), part, fitted.yaw)
     rows = np.array([_ROWS[int(p)] for p in part], np.float32)
     attributes = np.stack(
         [shade * (_SHADES - 1), rows * _ROW_PX + (_ROW_PX - 1) / 2, np.ones_like(shade)], -1
@@ -106,7 +128,7 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
         basis=np.ascontiguousarray(basis),
         triangles=np.ascontiguousarray(local, dtype=np.int32),
         attributes=np.ascontiguousarray(attributes, dtype=np.float32),
-        palette=_palette(light_of(portrait)),
+        palette=_palette(light_of(portrait), colourfulness_of(portrait)),
     )
 
 
@@ -152,9 +174,16 @@ def _faces_out(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> npt.ND
 
 
 def _shade(
-    vertices: FloatArray, triangles: npt.NDArray[np.int32], part: npt.NDArray[np.int64]
+    vertices: FloatArray,
+    triangles: npt.NDArray[np.int32],
+    part: npt.NDArray[np.int64],
+    yaw: float,
 ) -> FloatArray:
-    """Return how lit each vertex is, in [0, 1]: facing the opening, and near it."""
+    """Return how lit each vertex is, in [0, 1]: facing the opening, near it, away from its corners.
+
+    The cheek's shadow lies on the teeth towards the corners, on a turned head's far side most of
+    all.
+    """
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
     facing = np.cross(b - a, c - a)
     normals = np.zeros_like(vertices)
@@ -166,16 +195,20 @@ def _shade(
     front = vertices[teeth, 2].min() if teeth.any() else vertices[:, 2].min()
     # Light enters between the lips and is lost within about a third of an interocular distance.
     lit *= np.exp(-np.clip(vertices[:, 2] - front, 0, None) / 0.45)
+    aside = np.abs(vertices[:, 0] - _SHADOW_SHIFT * np.sin(-yaw))
+    lit *= 1 - 0.6 * np.clip((aside - _SHADOW_FROM) / _SHADOW_WIDTH, 0, 1)
     lit[part == INNER_MOUTH] *= 0.6
     return np.asarray(np.clip(lit, 0.06, 1), np.float32)
 
 
-def _palette(white: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def _palette(white: npt.NDArray[np.float64], colourfulness: float) -> npt.NDArray[np.uint8]:
     ramp = np.linspace(0, 1, _SHADES)[:, None]
     rows = []
+    # Shadows in a mouth are warm: blue and green die first.
+    exponents = 1.05 + colourfulness * (np.array([0.9, 1.1, 1.15]) - 1.05)
     for reflectance in _MATERIALS.values():
-        lit = white * np.asarray(reflectance)
-        # Shadows in a mouth are warm: blue and green die first.
-        colour = lit * ramp ** np.array([0.9, 1.1, 1.15])
+        grey = np.asarray(reflectance) @ _LUMA
+        lit = white * (grey + colourfulness * (np.asarray(reflectance) - grey))
+        colour = lit * ramp**exponents
         rows.append(np.concatenate([colour, np.full((_SHADES, 1), 255)], 1))
     return np.repeat(np.clip(np.stack(rows), 0, 255), _ROW_PX, 0).astype(np.uint8)

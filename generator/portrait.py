@@ -20,7 +20,7 @@ from obverse.faces.landmarks import Face, FaceReader
 from obverse.faces.matte import person_matte
 from obverse.faces.pose import head_pose
 from obverse.generator.fill import fill_unknown, fill_with_grain
-from obverse.generator.motion import expression_index
+from obverse.generator.quality import judge_still
 from obverse.media.still import read_still
 
 __all__ = ["Portrait", "PortraitConfig", "make_portrait", "read_portrait"]
@@ -28,11 +28,7 @@ __all__ = ["Portrait", "PortraitConfig", "make_portrait", "read_portrait"]
 MIN_PICTURE_PX = 128
 MIN_INTEROCULAR_PX = 16
 MAX_YAW_DEGREES = 60.0
-# Beyond these the result is shown with a warning: measured by eye on photographs and paintings.
-WARN_YAW_DEGREES = 30.0
-WARN_INTEROCULAR_PX = 40
-WARN_JAW_OPEN = 0.4  # the still's own coefficient
-_JAW_OPEN = expression_index("jawOpen")
+_HAZE = 0.12  # interocular distances around the person within which a soft matte is hair
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,7 +144,7 @@ def make_portrait(
             f"{name} is {image.shape[1]}x{image.shape[0]} px; "
             f"a portrait needs {MIN_PICTURE_PX} px a side."
         )
-    chosen = _choose(reader.read(image), face, name)
+    chosen = _choose(reader.read(image, drawn=True), face, name)
     x0, y0, width, height = _frame(image.shape, chosen, config)
     cropped = image[y0 : y0 + height, x0 : x0 + width]
     scale = _scale(width, height, config)
@@ -168,17 +164,7 @@ def make_portrait(
             f"the face in {name} is turned {yaw:.0f} degrees away; "
             f"at most {MAX_YAW_DEGREES:.0f} can be moved."
         )
-    warnings = []
-    if yaw > WARN_YAW_DEGREES:
-        warnings.append(
-            f"face turned {yaw:.0f} degrees: the far cheek and lip corner may look torn"
-        )
-    if _interocular(chosen.landmarks) < WARN_INTEROCULAR_PX:
-        warnings.append(
-            f"small face ({_interocular(chosen.landmarks):.0f} px between the eyes): little detail"
-        )
-    if chosen.expression[_JAW_OPEN] > WARN_JAW_OPEN:
-        warnings.append("mouth wide open in the still: closing it may leave traces around the lips")
+    warnings = judge_still(image, chosen, rotation, reader.doubt(image, chosen))
     matte, foreground, background = _cut_out(picture, landmarks, source_sha256)
     return Portrait(
         picture=picture,
@@ -189,7 +175,7 @@ def make_portrait(
         foreground=foreground,
         background=background,
         source_sha256=source_sha256,
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
 
 
@@ -261,6 +247,9 @@ def _cut_out(
             (labels == labels[row, column]).astype(np.uint8), np.ones((5, 5), np.uint8)
         )
         matte = matte * np.maximum(own, (matte <= 0.35)).astype(np.float32)
+    # Far from everything that is surely the person, a half-hearted matte is haze.
+    away = cv2.distanceTransform((matte < 0.9).astype(np.uint8), cv2.DIST_L2, 5)
+    matte = matte * np.clip(2 - away / (_HAZE * interocular), 0, 1).astype(np.float32)
     reach = max(3, round(interocular * 0.10)) | 1
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     sure_background = 1.0 - cv2.dilate((matte > 0.03).astype(np.uint8), element).astype(np.float32)

@@ -1,6 +1,7 @@
 """Separates a person from the background of a still, softly along the hair.
 
-A segmentation network (Google's selfie segmentation, Apache-2.0) draws a coarse matte; a guided
+A segmentation network (Google's selfie segmentation, Apache-2.0) draws a coarse matte. Where the
+colours on both sides of its edge differ, they decide anew to which side a pixel belongs. A guided
 filter with the picture as its guide (He, Sun and Tang 2013; coefficients computed small and
 enlarged, He and Sun 2015) fits it to the edges.
 """
@@ -24,8 +25,15 @@ INPUT_PX = 256
 GUIDE_PX = 512  # longer side of the picture in which the filter's coefficients are computed
 RADIUS_PX = 8  # of the filter's window, in that picture: about as far as the coarse matte is wrong
 SMOOTHNESS = 1e-4  # variance of the guide below which the matte is averaged rather than fitted
+# The network is shown the picture with its border continued, as shares of the sides: a head that
+# the border touches is easily lost. Each view is (above, to each side, mirrored).
+VIEWS = ((0.25, 0.12, False), (0.40, 0.20, False), (0.32, 0.16, True))
 DOUBT = (0.25, 0.75)  # of the coarse matte: beyond, the network has made up its mind
 SOLID = (0.08, 0.92)  # of the fitted matte: below and above, it is background and person
+NEAR_PX = 7  # of the coarse edge, in the guide: here colours may decide
+SIDES_PX = 9.0  # deviation of the window in which each side's colours are gathered
+CLEAR = 3.0  # spreads by which the sides' colours must differ to count fully
+HOLE = 0.02  # smaller holes in the person, as a share of it, are jewellery and mistakes
 STRANGER = 0.1  # smaller patches, as a share of the largest, are passers-by and mistakes
 
 
@@ -35,17 +43,62 @@ def _session() -> Any:
 
 
 def _coarse(image: Image) -> Floats:
-    """Return the network's matte [256, 256]."""
-    small = cv2.resize(image, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA)
-    blob = small.astype(np.float32).transpose(2, 0, 1)[None] / 255
-    matte = np.asarray(_session().run(None, {"input": blob})[0][0, 0], np.float32)
-    matte = _stretched(matte, DOUBT)
+    """Return the network's matte [256, 256], the mean of several views."""
+    size = (INPUT_PX, INPUT_PX)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    total = np.zeros(size, np.float32)
+    for above, beside, mirrored in VIEWS:
+        view = small[:, ::-1] if mirrored else small
+        top, side = round(above * INPUT_PX), round(beside * INPUT_PX)
+        padded = cv2.copyMakeBorder(view, top, 0, side, side, cv2.BORDER_REPLICATE)
+        shown = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+        blob = shown.astype(np.float32).transpose(2, 0, 1)[None] / 255
+        seen = np.asarray(_session().run(None, {"input": blob})[0][0, 0], np.float32)
+        whole = cv2.resize(seen, (padded.shape[1], padded.shape[0]))
+        part = whole[top:, side : side + INPUT_PX]
+        total += part[:, ::-1] if mirrored else part
+    matte = _stretched(total / np.float32(len(VIEWS)), DOUBT)
     count, patches, measures, _ = cv2.connectedComponentsWithStats((matte > 0.1).astype(np.uint8))
     if count > 2:  # the background and more than one patch
         areas = measures[1:, cv2.CC_STAT_AREA]
-        small = 1 + np.flatnonzero(areas < STRANGER * areas.max())
-        matte[np.isin(patches, small)] = 0
+        strangers = 1 + np.flatnonzero(areas < STRANGER * areas.max())
+        matte[np.isin(patches, strangers)] = 0
+    count, patches, measures, _ = cv2.connectedComponentsWithStats((matte < 0.9).astype(np.uint8))
+    for hole in range(1, count):
+        x, y, width, height, area = measures[hole]
+        inside = x > 0 and y > 0 and x + width < INPUT_PX and y + height < INPUT_PX
+        if inside and area < HOLE * matte.sum():
+            matte[patches == hole] = 1
     return matte
+
+
+def _by_colour(guide: Floats, matte: Floats) -> Floats:
+    """Return a coarse matte [h, w] with the doubtful band along its edge decided by colour.
+
+    Each side's mean colour and spread are gathered nearby; where they differ by a few spreads, a
+    pixel's share lies where its colour lies between them.
+    """
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEAR_PX + 1,) * 2)
+    person = cv2.erode((matte > 0.9).astype(np.float32), element)
+    ground = cv2.erode((matte < 0.1).astype(np.float32), element)
+    band = 1 - person - ground
+
+    def gathered(side: Floats) -> tuple[Floats, Floats, Floats]:
+        weight = cv2.GaussianBlur(side, (0, 0), SIDES_PX)
+        sure = np.maximum(weight, 1e-4)[..., None]
+        mean = cv2.GaussianBlur(guide * side[..., None], (0, 0), SIDES_PX) / sure
+        square = cv2.GaussianBlur((guide * guide) * side[..., None], (0, 0), SIDES_PX) / sure
+        return mean, (square - mean * mean).clip(0).sum(-1), np.clip(weight / 0.02, 0, 1)
+
+    mean_p, spread_p, known_p = gathered(person)
+    mean_g, spread_g, known_g = gathered(ground)
+    apart = mean_p - mean_g
+    square = (apart * apart).sum(-1)
+    share = ((guide - mean_g) * apart).sum(-1) / np.maximum(square, 1e-6)
+    clear = np.sqrt(square / np.maximum(spread_p + spread_g, 4e-4)) / CLEAR
+    trust = band * known_p * known_g * np.clip(2 * clear - 1, 0, 1)
+    trust = cv2.GaussianBlur(trust.astype(np.float32), (0, 0), 1.5)
+    return np.asarray(matte + trust * (np.clip(share, 0, 1) - matte), np.float32)
 
 
 def _stretched(matte: Floats, bounds: tuple[float, float]) -> Floats:
@@ -105,5 +158,6 @@ def person_matte(image: Image) -> Floats:
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     full = image.astype(np.float32) / np.float32(255)
     guide = full if shrink == 1 else _resized(full, size)
-    fitted = guided_filter(guide, _resized(_coarse(image), size), RADIUS_PX, SMOOTHNESS, full)
+    coarse = _by_colour(guide, _resized(_coarse(image), size))
+    fitted = guided_filter(guide, coarse, RADIUS_PX, SMOOTHNESS, full)
     return _stretched(fitted, SOLID)
