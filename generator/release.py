@@ -9,8 +9,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +20,8 @@ import numpy.typing as npt
 import obverse
 from obverse.clip import Clip
 from obverse.errors import OutputExistsError, ReleaseError, RightsError
+from obverse.hidden import hidden_folder, sweep_stale
+from obverse.media.encode import SoundSource
 from obverse.media.still import read_still, write_still
 from obverse.media.video import EncodeConfig, VideoWriter, crop_even, probe, read_frames
 from obverse.provenance.identity import SigningIdentity
@@ -45,16 +45,18 @@ __all__ = [
 ]
 
 Frame = npt.NDArray[np.uint8]
-Sound = tuple[npt.NDArray[np.float32], int]  # mono samples in [-1, 1], rate in Hz
+# mono samples in [-1, 1], or where they come from, and their rate in Hz
+Sound = tuple[npt.NDArray[np.float32] | SoundSource, int]
 
 RIGHTS = ("synthetic", "public-domain", "consented")
 
 FILMS = (".mp4",)
 STILLS = (".png", ".jpg", ".jpeg", ".webp")
-_HIDDEN = ".release-"  # what the folders in which clips are made are called
+_HIDDEN = "release"  # kind of the folders in which clips are made
 
 # Frames in flight between rendering, marking and encoding: enough to even out their pace.
 _IN_FLIGHT = 12
+_BUFFERS = _IN_FLIGHT + 2  # those, the one being drawn, and the one being written
 # A clip as short as this is kept in memory (39 MB at 512x512), to be marked more strongly if its
 # mark is not read.
 _KEPT_FRAMES = 50
@@ -98,7 +100,8 @@ def release(
         clip: what is known of the clip; size, length, mark, manifest, encoder, sha256 and path are
             filled in.
         destination: an mp4 in a folder that exists.
-        audio: the sound, padded or cut to the length of the picture.
+        audio: the sound, padded or cut to the length of the picture; a `SoundSource` is asked
+            again from its start where a short clip's mark must be made stronger.
         inputs: files that the manifest names as ingredients, by role (portrait, audio, driving,
             source).
         identity: who signs; None is this installation's development identity.
@@ -171,10 +174,9 @@ def release_still(
 def sweep(folder: Path) -> None:
     """Remove what releases into `folder` left when their process was killed.
 
-    Only for a folder into which nobody releases at the moment.
+    Every release into the folder does so first.
     """
-    for left in folder.glob(f"{_HIDDEN}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    sweep_stale(folder, _HIDDEN)
 
 
 def require_place(destination: Path, suffixes: tuple[str, ...], *, force: bool) -> None:
@@ -242,12 +244,11 @@ def _passage(
             registry = stack.enter_context(Registry())
         payload = registry.payload_for(clip.id)
         try:
-            folder = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=destination.parent))
+            folder = stack.enter_context(hidden_folder(destination.parent, _HIDDEN))
         except OSError as error:
             raise ReleaseError(
                 f"{destination.parent} cannot be written to: {error.strerror}."
             ) from error
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield _Passage(clip, destination, folder, payload, identity, registry, force)
 
 
@@ -352,6 +353,7 @@ class _Film:
         self.encoded, self.signed = passage.path("encoded"), passage.path("signed")
         self.frames = self.width = self.height = 0
         self.kept: list[Frame] = []  # all frames of a short clip, none of a long one
+        self._ring: list[Frame] = []  # buffers for what is in flight
 
     def watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield the frames at an even size, counting them, and keep those of a short clip."""
@@ -361,9 +363,7 @@ class _Film:
                     f"frame {self.frames} is {frame.dtype} of shape {frame.shape}; "
                     "release takes [H, W, 3] uint8 RGB."
                 )
-            # A copy: the renderer may draw the next frame into the same buffer while this one is in
-            # flight.
-            even = crop_even(frame).copy()
+            even = crop_even(frame)
             if self.frames == 0:
                 self.height, self.width = even.shape[:2]
             elif even.shape[:2] != (self.height, self.width):
@@ -371,12 +371,23 @@ class _Film:
                     f"frame {self.frames} is {even.shape[1]}x{even.shape[0]} in a clip of "
                     f"{self.width}x{self.height}; all frames must be of one size."
                 )
-            self.frames += 1
-            if self.frames <= _KEPT_FRAMES:
+            # A copy: the renderer may draw the next frame into the same buffer while this one is in
+            # flight. Buffers go round, for fresh ones cost more than the copy.
+            if self.frames < _KEPT_FRAMES:
+                even = even.copy()
                 self.kept.append(even)
             else:
                 self.kept.clear()
+                even = self._copied(even)
+            self.frames += 1
             yield even
+
+    def _copied(self, frame: Frame) -> Frame:
+        if not self._ring:
+            self._ring = [np.empty(frame.shape, np.uint8) for _ in range(_BUFFERS)]
+        buffer = self._ring[self.frames % _BUFFERS]
+        np.copyto(buffer, frame)
+        return buffer
 
     def make(
         self, frames: Iterator[Frame], strength: MarkConfig
@@ -411,10 +422,15 @@ class _Film:
         ):
 
             def write(marked: Future[Frame]) -> None:
-                writer.write(marked.result())
+                writer.write_planes(marked.result())
 
+            planes = [
+                np.empty((self.height * 3 // 2, self.width), np.uint8) for _ in range(_BUFFERS)
+            ]
             while first is not None:
-                flight.append(encoding.submit(write, marking.submit(embedder.embed_frame, first)))
+                marked = marking.submit(embedder.embed_planes, first, planes[0])
+                planes.append(planes.pop(0))
+                flight.append(encoding.submit(write, marked))
                 if len(flight) > _IN_FLIGHT:
                     flight.popleft().result()
                 first = next(frames, None)

@@ -8,23 +8,25 @@ alone is prepared in `Renderer`.
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError
+from obverse.generator.back_layer import BackLayer, make_back_layer
 from obverse.generator.eye_patch import EyePatch, make_eye
 from obverse.generator.fit import FittedHead, fit_head
 from obverse.generator.head import HeadModel
+from obverse.generator.lids import make_lid
 from obverse.generator.motion import Motion, rotation_matrix
 from obverse.generator.mouth import Mouth, make_mouth
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Opening, Relief, build_relief
-from obverse.generator.warp import blend, displaced, rasterise
+from obverse.generator.warp import blend, displaced, hang, mix, rasterise, turned
 
-__all__ = ["RenderConfig", "Renderer"]
+__all__ = ["FramePainter", "RenderConfig", "Renderer"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -37,6 +39,7 @@ _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 # The atlas has twice the output's resolution, so that bilinear sampling loses nothing.
 _ATLAS_FACTOR = 2
+_WHOLLY = np.ones(1, np.float32)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class RenderConfig:
     size: Literal[256, 512, 1024] | int = 512  # px of the frame's longer side, even
     expression_gain: float = 1.0  # 1 moves the face as the motion says
     head_gain: float = 1.0
+    refine: bool = False  # let a small network repaint mouth and eyes
 
     def __post_init__(self) -> None:
         """Refuse sizes that video cannot hold."""
@@ -57,19 +61,47 @@ class RenderConfig:
             raise ConfigError("gains must not be negative; 0 switches a movement off.")
 
 
+class FramePainter(Protocol):
+    """What may go over a frame once it is drawn, such as the refiner's network."""
+
+    def paint(
+        self, image: npt.NDArray[np.uint8], points: FloatArray, coefficients: FloatArray
+    ) -> None:
+        """Paint over a frame in place.
+
+        Args:
+            image: `[height, width, 3] uint8 RGB`.
+            points: `[V, 3]` the sheet as drawn: x and y in output px, depth in px. The first 468
+                are the landmarks, so that `obverse.generator.contours` indexes them.
+            coefficients: `[52]` of the expression, gains applied.
+        """
+        ...
+
+
 class Renderer:
     """Renders one portrait. Not shared between threads: it reuses its buffers."""
 
-    def __init__(self, portrait: Portrait, config: RenderConfig | None = None) -> None:
-        """Fit the head; prepare the sheet, the mouth, the eyes and the atlas (about a second)."""
+    def __init__(
+        self,
+        portrait: Portrait,
+        config: RenderConfig | None = None,
+        painter: FramePainter | None = None,
+    ) -> None:
+        """Fit the head; prepare the sheet, the mouth, the eyes and the atlas (about a second).
+
+        `painter` takes the place of the refiner that `config.refine` would load.
+        """
         self.config = config or RenderConfig()
         self.portrait = portrait
         model = HeadModel.load()
         self.model = model
         self.fitted: FittedHead = fit_head(portrait, model)
         self.relief: Relief = build_relief(portrait, self.fitted, model)
+        self.back: BackLayer = make_back_layer(portrait, self.fitted, self.relief)
         self.mouth: Mouth = make_mouth(portrait, self.fitted, model, self.relief)
         self.eyes = {side: self._prepare_eye(side) for side in ("left", "right")}
+        lids = (make_lid(portrait, self.fitted, self.relief, side) for side in ("left", "right"))
+        self.lids = [lid for lid in lids if lid is not None]
         height, width = portrait.picture.shape[:2]
         self._scale = self.config.size / max(height, width)
         self.width, self.height = (round(s * self._scale / 2) * 2 for s in (width, height))
@@ -82,6 +114,7 @@ class Renderer:
         self._moving = self._moving_triangles()
         self._plate = self._prepare_plate()
         self._straight = self._gaze(np.zeros(52, np.float32))
+        self._painter = painter or self._refiner()
 
     def frames(self, motion: Motion) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield one `[height, width, 3] uint8 RGB` frame for each of the motion's."""
@@ -107,10 +140,27 @@ class Renderer:
         for opening in self._openings():
             _part(points, opening, self.relief.down, _SEAL * self.fitted.scale_px)
         sheet = self._place(points, self.relief.head_weight, turn, move)
+        self._draw_back(image, turn, move)
         self._draw_eyes(image, sheet, coefficients, turn, move)
         self._draw_mouth(image, sheet, coefficients, turn, move)
         self._draw_sheet(image, sheet)
+        self._draw_lids(image, sheet)
+        if self._painter is not None:
+            self._painter.paint(image, sheet, coefficients)
         return image
+
+    def rest_points(self) -> FloatArray:
+        """Return the sheet [V, 3] in output px as it lies in the still, lips as they were."""
+        points = np.column_stack([self.relief.texture, self.relief.rest[:, 2]])
+        return self._to_output(np.asarray(points, np.float32))
+
+    def _refiner(self) -> FramePainter | None:
+        if not self.config.refine:
+            return None
+        from obverse.generator.refine import Refiner  # loads its network
+
+        painter: FramePainter = Refiner(self.portrait, self.rest_points(), self.width, self.height)
+        return painter
 
     def _prepare_atlas(self) -> npt.NDArray[np.uint8]:
         rgba = np.dstack(
@@ -144,7 +194,8 @@ class Renderer:
         self, rotation: npt.ArrayLike, translation: npt.ArrayLike
     ) -> tuple[FloatArray, FloatArray]:
         """Return the head's rotation in the camera's frame and its shift in picture pixels."""
-        own = rotation_matrix(np.asarray(rotation, np.float64) * self.config.head_gain)
+        turn = np.asarray(rotation, np.float64) * self.config.head_gain
+        own = rotation_matrix(self.fitted.within_reach(turn))
         rest = self.fitted.rotation.astype(np.float64)
         shift = np.asarray(translation, np.float64) * self.fitted.scale_px * self.config.head_gain
         return (rest @ own @ rest.T).astype(np.float32), shift.astype(np.float32)
@@ -153,17 +204,17 @@ class Renderer:
         self, points: FloatArray, weight: FloatArray | None, turn: FloatArray, shift: FloatArray
     ) -> FloatArray:
         """Turn points [V, 3] (picture px) with the head and project them to output px."""
-        camera = _CAMERA_DISTANCE * self.fitted.scale_px
-        centre = self.fitted.origin_px
-        flat = points.copy()
-        flat[:, :2] = (points[:, :2] - centre) * (1 + points[:, 2:] / camera)
-        pivot = self.relief.pivot.copy()
-        pivot[:2] = (pivot[:2] - centre) * (1 + pivot[2] / camera)
-        turned = (flat - pivot) @ turn.T + pivot + shift
-        if weight is not None:
-            turned = flat + weight[:, None] * (turned - flat)
-        turned[:, :2] = turned[:, :2] / (1 + turned[:, 2:] / camera) + centre
-        return self._to_output(np.asarray(turned, np.float32))
+        placed: FloatArray = turned(
+            points,
+            _WHOLLY if weight is None else weight,
+            turn,
+            shift,
+            self.relief.pivot,
+            self.fitted.origin_px,
+            _CAMERA_DISTANCE * self.fitted.scale_px,
+            self._scale,
+        )
+        return placed
 
     def _to_output(self, points: FloatArray) -> FloatArray:
         scaled = points * np.float32(self._scale)
@@ -178,6 +229,8 @@ class Renderer:
         attributes: FloatArray,
         atlas: npt.NDArray[np.uint8],
         outline: FloatArray | None = None,
+        *,
+        sparse: bool = True,
     ) -> None:
         """Draw triangles over the image; with an outline [n, 2] only inside it."""
         window = self._window(points if outline is None else outline)
@@ -186,7 +239,7 @@ class Renderer:
         rasterise(points, triangles, attributes, self._depth, self._where, self._opacity, window)
         if outline is not None:
             self._clip(window, outline)
-        blend(image, self._where, self._opacity, self._depth, atlas, window)
+        blend(image, self._where, self._opacity, self._depth, atlas, window, sparse=sparse)
 
     def _window(self, points: FloatArray) -> tuple[int, int, int, int]:
         """Return the box (x0, y0, x1, y1) around points, a little wider, within the frame."""
@@ -232,29 +285,37 @@ class Renderer:
         attributes = self._sheet_attributes.copy()
         for opening in self._openings():
             self._hang_rims(sheet, attributes, opening)
-        self._draw(image, sheet, self._moving_sheet, attributes, self._atlas)
+        self._draw(image, sheet, self._moving_sheet, attributes, self._atlas, sparse=False)
         for opening in self._openings():
             _soften(image, sheet[opening.upper, :2], sheet[opening.lower, :2])
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
         """Let the soft edges reach a pixel or so into the opening, no further than its middle."""
-        upper, lower = placed[opening.upper[1:-1]], placed[opening.lower[1:-1]]
-        across = lower - upper
-        gap = np.linalg.norm(across[:, :2], axis=1)
-        reach = np.minimum(_RIM_PX, 0.5 * gap)
-        step = across * (reach / np.maximum(gap, 1e-6))[:, None]
-        placed[opening.upper_rim] = upper + step
-        placed[opening.lower_rim] = lower - step
-        opacity = 1 - reach / _RIM_PX
-        # An open edge shows lip or lid, not the dark line along which the two were cut.
-        apart = np.minimum(gap / (_APART * self.fitted.scale_px * self._scale), 1.0)
-        inwards = apart[:, None] * self.relief.down * np.float32(self._edge_px)
-        attributes[opening.upper[1:-1], :2] -= inwards
-        attributes[opening.lower[1:-1], :2] += inwards
-        attributes[opening.upper_rim, :2] = attributes[opening.upper[1:-1], :2]
-        attributes[opening.lower_rim, :2] = attributes[opening.lower[1:-1], :2]
-        attributes[opening.upper_rim, 2] = opacity
-        attributes[opening.lower_rim, 2] = opacity
+        apart_px = _APART * self.fitted.scale_px * self._scale
+        inwards = self.relief.down * np.float32(self._edge_px)
+        sides = (
+            (opening.upper, opening.lower, opening.upper_rim, -inwards),
+            (opening.lower, opening.upper, opening.lower_rim, inwards),
+        )
+        for edge, other, rim, step in sides:
+            hang(placed, attributes, edge, other, rim, _RIM_PX, apart_px, step)
+
+    @functools.cached_property
+    def _back_attributes(self) -> FloatArray:
+        texture = self._to_atlas(self.back.texture)
+        return np.column_stack([texture, np.ones(len(texture), np.float32)]).astype(np.float32)
+
+    def _draw_back(self, image: npt.NDArray[np.uint8], turn: FloatArray, move: FloatArray) -> None:
+        """Draw what shows only where a turn of the head uncovers it."""
+        placed = self._place(self.back.rest, self.back.head_weight, turn, move)
+        self._draw(image, placed, self.back.triangles, self._back_attributes, self._atlas)
+
+    def _draw_lids(self, image: npt.NDArray[np.uint8], sheet: FloatArray) -> None:
+        """Lay the painted lids over eyes that shut."""
+        for lid in self.lids:
+            drawn = lid.drawn(sheet, self.relief.down, self.fitted.scale_px * self._scale)
+            if drawn is not None:
+                self._draw(image, drawn[0], lid.triangles, drawn[1], lid.paint)
 
     def _draw_mouth(
         self,
@@ -331,11 +392,7 @@ def _soften(image: npt.NDArray[np.uint8], *lines: FloatArray) -> None:
     band = np.zeros(patch.shape[:2], np.uint8)
     shapes = [np.round((line - np.array([x0, y0])) * 16).astype(np.int32) for line in lines]
     cv2.polylines(band, shapes, False, 255, thickness=2, lineType=cv2.LINE_AA, shift=4)
-    share = band.astype(np.float32)[..., None] / 255
-    mixed = patch + share * (
-        cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX).astype(np.float32) - patch
-    )
-    patch[:] = (mixed + 0.5).astype(np.uint8)
+    mix(patch, cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX), band)
 
 
 def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from obverse.generator.motion import Motion
 from obverse.generator.performance import PerformanceConfig, perform
 from obverse.generator.render import Renderer
 from obverse.generator.speech import Speech
+from obverse.generator.stream import STREAMING_MODELS, performed, performer_for
 
 __all__ = ["talk"]
 
@@ -22,9 +23,19 @@ def talk(
     seed: int,
     controls: PerformanceConfig,
     driving: Motion | None = None,
+    pose: Motion | None = None,
+    expression: Motion | None = None,
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield frames of the portrait saying `speech`; nobody else's performance is used (`driving`
-    is not read).
+    """Yield frames of the portrait saying `speech`, with somebody's pose or expression if given;
+    `driving`, a whole performance, is not read.
     """
     del driving
-    return renderer.frames(perform(speech, seed, controls))
+    if controls.model not in STREAMING_MODELS:
+        yield from renderer.frames(
+            perform(speech, seed, controls, pose=pose, expression=expression)
+        )
+        return
+    performer = performer_for(controls, seed)
+    # Heard while it is drawn, by what a live stream consists of.
+    for motion in performed(speech, performer, controls, pose=pose, expression=expression):
+        yield from renderer.frames(motion)

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["blend", "displaced", "rasterise"]
+__all__ = ["blend", "displaced", "hang", "mix", "rasterise", "turned"]
 
 _FAR = np.float32(1e9)
 _SLACK = np.float32(1e-4)
@@ -40,6 +40,53 @@ def displaced(
                 for axis in range(3):
                     moved[vertex, axis] += coefficient * basis[index, vertex, axis]
     return moved
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def turned(
+    points: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+    turn: npt.NDArray[np.float32],
+    shift: npt.NDArray[np.float32],
+    pivot: npt.NDArray[np.float32],
+    centre: npt.NDArray[np.float32],
+    camera: float,
+    scale: float,
+) -> npt.NDArray[np.float32]:
+    """Turn points with the head, and project them to output px.
+
+    Args:
+        points: `[V, 3]` picture px: where each lies in the picture, and its depth.
+        weight: `[V]` how much each goes with the head, or `[1]` for all of them.
+        turn: `[3, 3]` rotation in the camera's frame.
+        shift: `[3]` picture px.
+        pivot: `[3]` picture px, what the head turns about.
+        centre: `[2]` picture px, before which the camera stands.
+        camera: its distance in picture px.
+        scale: output px of a picture px.
+    """
+    placed = np.empty_like(points)
+    half = np.float32(0.5 * scale - 0.5)
+    camera_px, factor = np.float32(camera), np.float32(scale)
+    px = (pivot[0] - centre[0]) * (np.float32(1.0) + pivot[2] / camera_px)
+    py = (pivot[1] - centre[1]) * (np.float32(1.0) + pivot[2] / camera_px)
+    for index in range(points.shape[0]):
+        z = points[index, 2]
+        x = (points[index, 0] - centre[0]) * (np.float32(1.0) + z / camera_px)
+        y = (points[index, 1] - centre[1]) * (np.float32(1.0) + z / camera_px)
+        dx, dy, dz = x - px, y - py, z - pivot[2]
+        share = weight[index] if weight.shape[0] > 1 else weight[0]
+        tx = turn[0, 0] * dx + turn[0, 1] * dy + turn[0, 2] * dz + px + shift[0]
+        ty = turn[1, 0] * dx + turn[1, 1] * dy + turn[1, 2] * dz + py + shift[1]
+        tz = turn[2, 0] * dx + turn[2, 1] * dy + turn[2, 2] * dz + pivot[2] + shift[2]
+        x += share * (tx - x)
+        y += share * (ty - y)
+        z += share * (tz - z)
+        near = np.float32(1.0) + z / camera_px
+        placed[index, 0] = (x / near + centre[0]) * factor + half
+        placed[index, 1] = (y / near + centre[1]) * factor + half
+        placed[index, 2] = z * factor
+    return placed
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
@@ -85,6 +132,11 @@ def rasterise(
         # Barycentric weights of j and k, linear in x and y.
         bj_x, bj_y = (yk - yi) * inverse, -(xk - xi) * inverse
         bk_x, bk_y = -(yj - yi) * inverse, (xj - xi) * inverse
+        bi_x, bi_y = -bj_x - bk_x, -bj_y - bk_y
+        # Per edge, how far x moves for a unit of weight; 0 where the edge is level.
+        gj = np.float32(1.0) / bj_x if abs(bj_x) > _TINY else np.float32(0.0)
+        gk = np.float32(1.0) / bk_x if abs(bk_x) > _TINY else np.float32(0.0)
+        gi = np.float32(1.0) / bi_x if abs(bi_x) > _TINY else np.float32(0.0)
         dz_j, dz_k = zj - zi, zk - zi
         ui, vi, ai = attributes[i, 0], attributes[i, 1], attributes[i, 2]
         du_j, du_k = attributes[j, 0] - ui, attributes[k, 0] - ui
@@ -104,14 +156,14 @@ def rasterise(
             row_k = row * bk_y
             low, high = np.float32(x0) - xi, np.float32(x1) - xi
             for base, slope in (
-                (row_j, bj_x),
-                (row_k, bk_x),
-                (np.float32(1.0) - row_j - row_k, -bj_x - bk_x),
+                (row_j, gj),
+                (row_k, gk),
+                (np.float32(1.0) + row * bi_y, gi),
             ):
-                if slope > _TINY:
-                    low = max(low, (-_SLACK - base) / slope)
-                elif slope < -_TINY:
-                    high = min(high, (-_SLACK - base) / slope)
+                if slope > 0:
+                    low = max(low, (-_SLACK - base) * slope)
+                elif slope < 0:
+                    high = min(high, (-_SLACK - base) * slope)
                 elif base < -_SLACK:
                     high = low - np.float32(1.0)
             first, last = int(np.ceil(low + xi)), int(np.floor(high + xi))
@@ -144,6 +196,8 @@ def blend(
     depth: npt.NDArray[np.float32],
     atlas: npt.NDArray[np.uint8],
     window: tuple[int, int, int, int],
+    *,
+    sparse: bool = False,
 ) -> None:
     """Lay the atlas, sampled bilinearly where `rasterise` said, over `image` in place.
 
@@ -154,9 +208,19 @@ def blend(
         depth: `[H, W]`; pixels no triangle reached are left alone.
         atlas: `[Ha, Wa, 4]` RGBA, colours not premultiplied.
         window: the pixels to visit, (x0, y0, x1, y1).
+        sparse: few of the window's pixels were reached: fetch only those, one by one.
     """
     x0, y0, x1, y1 = window
     if x0 >= x1 or y0 >= y1:
+        return
+    if sparse:
+        _lay(
+            image[y0:y1, x0:x1],
+            where[y0:y1, x0:x1],
+            opacity[y0:y1, x0:x1],
+            depth[y0:y1, x0:x1],
+            atlas,
+        )
         return
     sampled = cv2.remap(
         atlas, where[y0:y1, x0:x1], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -187,3 +251,109 @@ def _over(
                         image[y, x, channel]
                     )
                     image[y, x, channel] = np.uint8((mixed + np.int32(128)) >> 8)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _lay(
+    image: npt.NDArray[np.uint8],
+    where: npt.NDArray[np.float32],
+    opacity: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32],
+    atlas: npt.NDArray[np.uint8],
+) -> None:
+    right, bottom = np.int32(atlas.shape[1] - 1), np.int32(atlas.shape[0] - 1)
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            if depth[y, x] >= _FAR or opacity[y, x] <= 0:
+                continue
+            # In 256ths of an atlas pixel.
+            u = np.int32(np.floor(where[y, x, 0] * np.float32(256.0) + np.float32(0.5)))
+            v = np.int32(np.floor(where[y, x, 1] * np.float32(256.0) + np.float32(0.5)))
+            u = min(max(u, np.int32(0)), right << 8)
+            v = min(max(v, np.int32(0)), bottom << 8)
+            left, top = u >> 8, v >> 8
+            beside, below = min(left + 1, right), min(top + 1, bottom)
+            across, down = u & 255, v & 255
+            a = (256 - across) * (256 - down)
+            b = across * (256 - down)
+            c = (256 - across) * down
+            d = across * down
+            alpha = (
+                a * atlas[top, left, 3]
+                + b * atlas[top, beside, 3]
+                + c * atlas[below, left, 3]
+                + d * atlas[below, beside, 3]
+                + 32768
+            ) >> 16
+            share = np.int32(opacity[y, x] * np.float32(alpha) * _TO_256)
+            if share <= 0:
+                continue
+            share = np.int32(256) if share >= 255 else share
+            for channel in range(3):
+                colour = (
+                    a * atlas[top, left, channel]
+                    + b * atlas[top, beside, channel]
+                    + c * atlas[below, left, channel]
+                    + d * atlas[below, beside, channel]
+                    + 32768
+                ) >> 16
+                mixed = share * colour + (256 - share) * image[y, x, channel]
+                image[y, x, channel] = np.uint8((mixed + 128) >> 8)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def mix(
+    image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], share: npt.NDArray[np.uint8]
+) -> None:
+    """Lay `other` [H, W, 3] over `image` in place, `share` [H, W] of 255 of it."""
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            part = np.int32(share[y, x])
+            if part > 0:
+                for channel in range(3):
+                    below = np.int32(image[y, x, channel])
+                    step = part * (np.int32(other[y, x, channel]) - below)
+                    image[y, x, channel] = np.uint8((below * 255 + step + 127) // 255)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def hang(
+    placed: npt.NDArray[np.float32],
+    attributes: npt.NDArray[np.float32],
+    edge: npt.NDArray[np.int32],
+    other: npt.NDArray[np.int32],
+    rim: npt.NDArray[np.int32],
+    rim_px: float,
+    apart_px: float,
+    inwards: npt.NDArray[np.float32],
+) -> None:
+    """Hang the soft rim of one side of an opening, in place: a pixel or so into the opening, no
+    further than its middle.
+
+    Args:
+        placed: `[V, 3]` output px.
+        attributes: `[V, 3]` atlas x, y and opacity.
+        edge: `[n]` the side's vertices with both ends.
+        other: `[n]` the other side's.
+        rim: `[n - 2]` the vertices to hang.
+        rim_px: how far.
+        apart_px: the gap from which the edge's colours are fetched `inwards` [2] in full, which
+            keeps the dark line out along which the two were cut.
+    """
+    for index in range(rim.shape[0]):
+        here, there, hung = edge[index + 1], other[index + 1], rim[index]
+        dx = placed[there, 0] - placed[here, 0]
+        dy = placed[there, 1] - placed[here, 1]
+        gap = np.float32(np.sqrt(dx * dx + dy * dy))
+        reach = min(np.float32(rim_px), np.float32(0.5) * gap)
+        step = reach / max(gap, np.float32(1e-6))
+        for axis in range(3):
+            placed[hung, axis] = placed[here, axis] + step * (
+                placed[there, axis] - placed[here, axis]
+            )
+        apart = min(gap / np.float32(apart_px), np.float32(1.0))
+        attributes[here, 0] += apart * inwards[0]
+        attributes[here, 1] += apart * inwards[1]
+        attributes[hung, 0] = attributes[here, 0]
+        attributes[hung, 1] = attributes[here, 1]
+        attributes[hung, 2] = np.float32(1.0) - reach / np.float32(rim_px)

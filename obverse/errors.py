@@ -14,6 +14,7 @@ __all__ = [
     "ProvenanceError",
     "ReleaseError",
     "RightsError",
+    "StreamError",
     "WeightsError",
 ]
 
@@ -52,6 +53,10 @@ class ProvenanceError(ObverseError):
 
 class ReleaseError(ObverseError):
     """A clip failed one of release's checks; nothing was written."""
+
+
+class StreamError(ObverseError):
+    """A stream was used after its end, or has come to a standstill."""
 
 
 class WeightsError(ObverseError):

@@ -8,14 +8,17 @@ one on its card is refused.
 import functools
 import hashlib
 import importlib.resources
+import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from obverse.errors import WeightsError
+from obverse.errors import ConfigError, WeightsError
 
-__all__ = ["card", "onnx_session", "sha256_file", "weight_path"]
+__all__ = ["DEVICE_VARIABLE", "card", "onnx_session", "sha256_file", "weight_path"]
+
+DEVICE_VARIABLE = "OBVERSE_DEVICE"  # where ONNX models run: auto (a GPU if there is one), cpu, cuda
 
 _CHUNK_BYTES = 1 << 20
 
@@ -68,9 +71,31 @@ def weight_path(part: str, name: str) -> Path:
     return path
 
 
+def _providers() -> list[str]:
+    """Return where models run, best first: a GPU where onnxruntime can use one."""
+    import onnxruntime
+
+    wanted = os.environ.get(DEVICE_VARIABLE, "auto")
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"{DEVICE_VARIABLE} is {wanted!r}; it must be auto, cpu or cuda.")
+    there = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if wanted == "cuda" and not there:
+        raise ConfigError(
+            f"{DEVICE_VARIABLE} is cuda, but this onnxruntime knows no CUDA; install "
+            "onnxruntime-gpu in its place."
+        )
+    cpu = ["CPUExecutionProvider"]
+    return ["CUDAExecutionProvider", *cpu] if there and wanted != "cpu" else cpu
+
+
 def onnx_session(path: Path, threads: int = 1) -> Any:
-    """Open an ONNX model on the CPU with `threads` threads; returns an
-    `onnxruntime.InferenceSession`.
+    """Open an ONNX model; returns an `onnxruntime.InferenceSession`.
+
+    It runs on a GPU where this onnxruntime can use one, else on the CPU with `threads` threads; the
+    environment variable OBVERSE_DEVICE (auto, cpu or cuda) says otherwise.
+
+    Raises:
+        ConfigError: the variable has another value, or asks for what is not there.
     """
     import onnxruntime
 
@@ -78,4 +103,4 @@ def onnx_session(path: Path, threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=_providers())

@@ -6,6 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from obverse.errors import ConfigError
+from obverse.media.colour import planes_of, rgb_to_yuv420
 from obverse.watermark.carriers import TORUS_PX, pattern
 from obverse.watermark.embed import Embedder, MarkConfig, place
 
@@ -71,6 +72,40 @@ def test_frames_stream_and_the_input_is_untouched() -> None:
 def test_the_mark_stands_still() -> None:
     marked = list(Embedder(PAYLOAD).embed([_half_textured()] * 4))
     assert all((frame == marked[0]).all() for frame in marked)
+
+
+def _photo(width: int, height: int) -> Frame:
+    rng = np.random.default_rng(2)
+    coarse = rng.integers(30, 220, (height // 16, width // 16, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float64)
+    return np.asarray(np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize(("width", "height"), [(512, 512), (320, 480), (256, 256)])
+def test_marked_planes_carry_the_mark_of_the_frame(width: int, height: int) -> None:
+    frame = _photo(width, height)
+    plain = planes_of(rgb_to_yuv420(frame))
+    marked = planes_of(Embedder(PAYLOAD).embed_planes(frame))
+    by_frame = planes_of(rgb_to_yuv420(Embedder(PAYLOAD).embed_frame(frame)))
+    assert (marked[1] == plain[1]).all()
+    assert (marked[2] == plain[2]).all()
+    change, expected = (plane[0].astype(np.float64) - plain[0] for plane in (marked, by_frame))
+    assert np.corrcoef(change.ravel(), expected.ravel())[0, 1] > 0.85
+    assert float(change.std()) == pytest.approx(float(expected.std()), rel=0.1)
+    # A level of limited-range luma is 255 / 219 grey levels: the PSNR of RGB is kept. Both planes
+    # were rounded, which is no part of the mark.
+    error = (float(np.mean(change**2)) - 2 / 12) * (255 / 219) ** 2
+    assert 10 * np.log10(255**2 / error) > MarkConfig().psnr_db - 0.5
+
+
+def test_marked_planes_reuse_a_buffer_and_follow_the_clip() -> None:
+    frames = [_photo(256, 256), _half_textured(), _photo(256, 256)]
+    one, other = Embedder(PAYLOAD), Embedder(PAYLOAD)
+    buffer = np.empty((384, 256), np.uint8)
+    for frame in frames:
+        fresh = one.embed_planes(frame)
+        assert other.embed_planes(frame, buffer) is buffer
+        assert (fresh == buffer).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(512, 512), (512, 910), (256, 256), (1920, 1080)])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from obverse.errors import ConfigError, InputError
 from obverse.media.audio import read_speech
-from obverse.media.colour import FrameConverter
+from obverse.media.colour import LUMA_UNIT, FrameConverter, FrameSplitter, planes_of, rgb_to_yuv420
 from obverse.media.encode import exact_rate
 from obverse.media.video import EncodeConfig, VideoWriter, crop_even, probe, read_frames
 
@@ -600,3 +600,54 @@ def test_damage_in_the_middle_is_told_with_its_time(tmp_path: Path) -> None:
 def test_arguments_out_of_range(tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         read_frames(tmp_path / "a.mp4", **arguments)
+
+
+def test_a_frame_becomes_the_planes_that_the_standard_says() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    splitter = FrameSplitter(48, 32)
+    y, u, v = planes_of(splitter.convert(image))
+    # ITU-R BT.709, limited range
+    red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    even = [
+        16 + 219 / 255 * luma,
+        *(
+            (128 + 224 / 255 * (part - luma) / scale).reshape(16, 2, 24, 2).mean((1, 3))
+            for part, scale in ((blue, 1.8556), (red, 1.5748))
+        ),
+    ]
+    for plane, expected in zip((y, u, v), even, strict=True):
+        assert np.abs(plane - expected).max() < 0.52
+    assert np.abs(splitter.luma / LUMA_UNIT - even[0]).max() < 0.02
+
+
+@pytest.mark.parametrize("level", [0, 16, 128, 235, 255])
+def test_grey_is_grey_in_planes(level: int) -> None:
+    y, u, v = planes_of(rgb_to_yuv420(flat(16, 16, level)))
+    assert set(u.ravel()) == set(v.ravel()) == {128}
+    assert set(y.ravel()) == {round(16 + level * 219 / 255)}
+
+
+def test_planes_are_written_as_frames_are(tmp_path: Path) -> None:
+    frames = write(tmp_path / "frames.mp4", 5)
+    splitter = FrameSplitter(64, 48)
+    with VideoWriter(tmp_path / "planes.mp4", 64, 48, 25) as writer:
+        for frame in frames:
+            writer.write_planes(splitter.convert(frame))
+        with pytest.raises(ConfigError, match="must be"):
+            writer.write_planes(frames[0])
+    assert (tmp_path / "frames.mp4").read_bytes() == (tmp_path / "planes.mp4").read_bytes()
+
+
+def test_sound_may_come_while_the_film_is_written(tmp_path: Path) -> None:
+    sound = tone(1, 16000)
+    asked: list[tuple[int, int]] = []
+
+    def source(start: int, end: int) -> npt.NDArray[np.float32]:
+        asked.append((start, end))
+        return sound[start:end]
+
+    write(tmp_path / "whole.mp4", 30, audio=sound, audio_rate=16000)
+    write(tmp_path / "live.mp4", 30, audio=source, audio_rate=16000)
+    assert (tmp_path / "whole.mp4").read_bytes() == (tmp_path / "live.mp4").read_bytes()
+    assert asked == [(640 * index, 640 * index + 640) for index in range(30)]

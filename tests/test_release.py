@@ -20,6 +20,7 @@ from obverse.errors import (
 from obverse.generator import release as module
 from obverse.generator.release import release, release_still, sweep
 from obverse.media.audio import read_speech
+from obverse.media.colour import rgb_to_yuv420
 from obverse.media.still import read_still, write_still
 from obverse.media.video import EncodeConfig, VideoWriter, probe, read_frames
 from obverse.provenance.home import HOME_VARIABLE
@@ -247,8 +248,10 @@ def _after(count: int, real: Callable[..., Any]) -> Callable[..., Any]:
 STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "identity": lambda patch: patch.setattr(SigningIdentity, "default", _fail),
     "payload": lambda patch: patch.setattr(Registry, "payload_for", _fail),
-    "mark": lambda patch: patch.setattr(Embedder, "embed_frame", _after(7, Embedder.embed_frame)),
-    "encode": lambda patch: patch.setattr(VideoWriter, "write", _after(7, VideoWriter.write)),
+    "mark": lambda patch: patch.setattr(Embedder, "embed_planes", _after(7, Embedder.embed_planes)),
+    "encode": lambda patch: patch.setattr(
+        VideoWriter, "write_planes", _after(7, VideoWriter.write_planes)
+    ),
     "flush": lambda patch: patch.setattr(VideoWriter, "close", _fail),
     "read back": lambda patch: patch.setattr(module, "extract_frames", _fail),
     "streams": lambda patch: patch.setattr(module, "probe", _fail),
@@ -310,7 +313,7 @@ def test_a_rename_that_fails_leaves_nothing(
 def test_a_mark_that_does_not_come_back_is_refused(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Embedder, "embed_frame", lambda _self, frame: frame)
+    monkeypatch.setattr(Embedder, "embed_planes", lambda _self, frame, _out: rgb_to_yuv420(frame))
     monkeypatch.setattr(module, "_STRONGER_DB", ())
     with pytest.raises(ReleaseError, match="the mark of clip"):
         release(_frames(), _clip(), tmp_path / "a.mp4", registry=registry)
@@ -349,12 +352,14 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_mark_that_is_weak_at_first_is_made_stronger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Embedder.embed_frame
+    real = Embedder.embed_planes
 
-    def lazy(self: Embedder, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        return real(self, frame) if self.config.psnr_db < 43 else frame
+    def lazy(
+        self: Embedder, frame: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        return real(self, frame, out) if self.config.psnr_db < 43 else rgb_to_yuv420(frame)
 
-    monkeypatch.setattr(Embedder, "embed_frame", lazy)
+    monkeypatch.setattr(Embedder, "embed_planes", lazy)
     clip = release(_frames(), _clip(), tmp_path / "a.mp4")
     assert clip.encoder["mark_psnr_db"] == 42.0
     assert extract(tmp_path / "a.mp4").payload == int(str(clip.mark), 16)
@@ -385,6 +390,21 @@ def test_a_still_that_fails_leaves_nothing(
     assert len(registry) == 0
 
 
+@pytest.mark.parametrize("count", [51, 80])
+def test_frames_drawn_into_one_buffer_stay_apart(tmp_path: Path, count: int) -> None:
+    def reused() -> Frames:
+        buffer = np.empty((SIZE, SIZE, 3), np.uint8)
+        for frame in _frames(count):
+            buffer[:] = frame
+            yield buffer
+
+    release(_frames(count), _clip(), tmp_path / "a.mp4")
+    release(reused(), _clip(id="6b" * 16), tmp_path / "b.mp4")
+    pairs = zip(read_frames(tmp_path / "a.mp4"), read_frames(tmp_path / "b.mp4"), strict=True)
+    # They carry different marks, and are compressed.
+    assert max(float(np.abs(a.astype(float) - b).mean()) for a, b in pairs) < 4
+
+
 @pytest.mark.slow
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     script = """
@@ -405,8 +425,18 @@ release(frames(), clip, Path(sys.argv[1]))
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.mp4")], check=False)
     assert killed.returncode == -9
     assert [each.name.startswith(".release-") for each in tmp_path.iterdir()] == [True]
-    sweep(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    release(_frames(), _clip(), tmp_path / "b.mp4")  # the next one sweeps
+    assert [each.name for each in tmp_path.iterdir()] == ["b.mp4"]
+
+
+def test_what_a_living_process_makes_is_left_alone(tmp_path: Path) -> None:
+    def sweeping() -> Frames:
+        for index, frame in enumerate(_frames()):
+            if index == 5:
+                sweep(tmp_path)
+            yield frame
+
+    assert release(sweeping(), _clip(), tmp_path / "a.mp4").frames == 20
 
 
 def test_fake_segments_end_with_the_clip(tmp_path: Path) -> None:

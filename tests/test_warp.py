@@ -3,7 +3,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from obverse.generator.warp import blend, displaced, rasterise
+from obverse.generator.motion import rotation_matrix
+from obverse.generator.warp import blend, displaced, hang, mix, rasterise, turned
 
 SIZE = 48
 WINDOW = (0, 0, SIZE, SIZE)
@@ -125,3 +126,65 @@ def test_nothing_outside_the_window_is_touched() -> None:
     inside[20:25, 10:30] = True
     assert np.array_equal(opacity == 1, inside)
     assert np.array_equal(depth == 1, inside)
+
+
+@pytest.mark.parametrize("opacity", [1.0, 0.6])
+def test_fetching_pixels_one_by_one_gives_the_same_picture(opacity: float) -> None:
+    rng = np.random.default_rng(6)
+    atlas = _atlas(rng)
+    atlas[..., 3] = cv2.GaussianBlur(
+        rng.integers(0, 256, (SIZE, SIZE)).astype(np.float32), (0, 0), 4
+    )
+    matrix = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), 30, 0.7)
+    corners = CORNERS @ matrix[:, :2].T + matrix[:, 2]
+    depth, where, alpha = _buffers()
+    rasterise(_square(corners, 1), TRIANGLES, _attributes(opacity), depth, where, alpha, WINDOW)
+    whole, sparse = (np.full((SIZE, SIZE, 3), 90, np.uint8) for _ in range(2))
+    blend(whole, where, alpha, depth, atlas, WINDOW)
+    blend(sparse, where, alpha, depth, atlas, WINDOW, sparse=True)
+    assert (whole != 90).mean() > 0.3
+    difference = whole.astype(float) - sparse
+    assert 10 * np.log10(255**2 / np.mean(difference**2)) > 50
+    assert np.abs(difference).max() <= 3
+
+
+def test_turned_is_a_rotation_seen_in_perspective() -> None:
+    rng = np.random.default_rng(7)
+    points = (rng.standard_normal((50, 3)) * 30 + (100, 80, 0)).astype(np.float32)
+    weight = rng.uniform(0, 1, 50).astype(np.float32)
+    turn = rotation_matrix([0.1, -0.2, 0.05]).astype(np.float32)
+    shift, pivot = np.array([3, -2, 5], np.float32), np.array([98, 120, 25], np.float32)
+    centre, camera, scale = np.array([100, 80], np.float32), 600.0, 0.75
+    flat = points.astype(np.float64)
+    flat[:, :2] = (flat[:, :2] - centre) * (1 + flat[:, 2:] / camera)
+    about = pivot.astype(np.float64)
+    about[:2] = (about[:2] - centre) * (1 + about[2] / camera)
+    moved = flat + weight[:, None] * ((flat - about) @ turn.T + about + shift - flat)
+    moved[:, :2] = moved[:, :2] / (1 + moved[:, 2:] / camera) + centre
+    expected = moved * scale
+    expected[:, :2] += 0.5 * scale - 0.5
+    placed = turned(points, weight, turn, shift, pivot, centre, camera, scale)
+    assert np.abs(placed - expected).max() < 1e-3
+    whole = np.ones(1, np.float32)
+    still = turned(
+        points, whole, np.eye(3, dtype=np.float32), 0 * shift, pivot, centre, camera, 1.0
+    )
+    assert np.abs(still - points).max() < 1e-3
+
+
+@pytest.mark.parametrize(("gap", "reach"), [(10.0, 1.3), (1.0, 0.5), (0.0, 0.0)])
+def test_rims_hang_into_the_opening_no_further_than_its_middle(gap: float, reach: float) -> None:
+    placed = np.array([[0, 0, 1], [5, 0, 1], [10, 0, 1], [5, gap, 1], [0, 0, 0]], np.float32)
+    attributes = np.column_stack([placed[:, :2], np.ones(5)]).astype(np.float32)
+    upper, lower, rim = (np.array(row, np.int32) for row in ([0, 1, 2], [0, 3, 2], [4]))
+    hang(placed, attributes, upper, lower, rim, 1.3, 5.0, np.array([0, -2], np.float32))
+    assert placed[4] == pytest.approx([5, reach, 1])
+    # Its colour comes from above the edge where the opening is wide, and it fades out there.
+    assert attributes[1, 1] == pytest.approx(-2 * min(gap / 5, 1))
+    assert attributes[4] == pytest.approx([*attributes[1, :2], 1 - reach / 1.3])
+
+
+def test_mix_lays_one_picture_over_another_in_shares() -> None:
+    image, other = np.full((1, 3, 3), 10, np.uint8), np.full((1, 3, 3), 210, np.uint8)
+    mix(image, other, np.array([[0, 51, 255]], np.uint8))
+    assert image[0, :, 0].tolist() == [10, 50, 210]

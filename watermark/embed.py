@@ -8,6 +8,7 @@ where an encoder keeps bits.
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import cv2
 import numba
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError
+from obverse.media.colour import LUMA_UNIT, FrameSplitter
 from obverse.watermark.carriers import DEFAULT_KEY, TORUS_PX, pattern
 
 __all__ = ["Embedder", "MarkConfig", "place"]
@@ -23,6 +25,7 @@ Frame = npt.NDArray[np.uint8]
 
 _PSNR_DB = 45.5
 _GAIN_PX = 256  # short side of the picture on which the gain is worked out
+_FULL_RANGE = 255.0 / 219.0  # grey levels of a level of limited-range luma
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,62 @@ def _add(
                 out[row, column, channel] = np.uint8(min(max(value, 0.0), 255.0))
 
 
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _add_to_luma(
+    luma: npt.NDArray[np.uint16],
+    mark: npt.NDArray[np.float32],
+    gain: npt.NDArray[np.float32],
+    across: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]],
+    down: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]],
+    strength: float,
+    out: Frame,
+) -> None:
+    """Add the mark to luma in 256ths; the gain is enlarged on the way, row by row."""
+    columns, column_shares = across
+    rows, row_shares = down
+    height, width = luma.shape
+    line = np.empty(gain.shape[1] + 1, np.float32)
+    factor = np.float32(strength)
+    for y in range(height):
+        above = gain[rows[y]]
+        below = gain[min(rows[y] + 1, gain.shape[0] - 1)]
+        share = row_shares[y]
+        for x in range(gain.shape[1]):
+            line[x] = (above[x] + share * (below[x] - above[x])) * factor
+        line[gain.shape[1]] = line[gain.shape[1] - 1]
+        for x in range(width):
+            left = columns[x]
+            here = line[left] + column_shares[x] * (line[left + 1] - line[left])
+            value = (
+                np.float32(luma[y, x]) * np.float32(1.0 / LUMA_UNIT)
+                + here * mark[y, x]
+                + np.float32(0.5)
+            )
+            out[y, x] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
+
+
+def _between(size: int, fine: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Return for each of `fine` pixels the nearer of `size` ones before it, and how far beyond."""
+    place = np.clip((np.arange(fine) + 0.5) * (size / fine) - 0.5, 0, size - 1)
+    first = np.floor(place)
+    return first.astype(np.int32), (place - first).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Workspace:
+    """What marking frames of one size needs each time."""
+
+    mark: npt.NDArray[np.float32]  # [H, W]
+    splitter: FrameSplitter
+    across: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+    down: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+
+
+def _small_size(width: int, height: int) -> tuple[int, int]:
+    scale = _GAIN_PX / min(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 class Embedder:
     """Marks the frames of one clip; keep one for each clip, in order."""
 
@@ -112,6 +171,7 @@ class Embedder:
         self.config = config or MarkConfig()
         self._torus = pattern(payload, key)
         self._mark: npt.NDArray[np.float32] | None = None
+        self._space: _Workspace | None = None
         self._strength: float | None = None
 
     def embed(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -122,26 +182,67 @@ class Embedder:
     def embed_frame(self, frame: Frame) -> Frame:
         """Return one frame `[H, W, 3] uint8 RGB` marked, as the next of its clip."""
         height, width = frame.shape[:2]
-        if self._mark is None or self._mark.shape != (height, width):
-            self._mark = place(self._torus, width, height)
-        gain = self._gain(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
+        mark = self._laid(width, height)
+        gain = self._gain(self._small(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)))
         strength = self._next_strength(gain)
         full = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
         out = np.empty_like(frame)
-        _add(np.ascontiguousarray(frame), self._mark, full, strength, out)
+        _add(np.ascontiguousarray(frame), mark, full, strength, out)
         return out
 
-    def _gain(self, luma: Frame) -> npt.NDArray[np.float32]:
+    def embed_planes(self, frame: Frame, out: Frame | None = None) -> Frame:
+        """Mark one frame `[H, W, 3] uint8 RGB`, as the next of its clip, on the way to an encoder.
+
+        The mark acts on luma alone, so the frame is converted once and marked before luma is
+        rounded.
+
+        Args:
+            frame: H and W even; not touched.
+            out: where to write; None makes a new array.
+
+        Returns:
+            BT.709 limited-range I420, `[H * 3 / 2, W]`.
+        """
+        height, width = frame.shape[:2]
+        picture = np.empty((height * 3 // 2, width), np.uint8) if out is None else out
+        space = self._space_for(width, height)
+        space.splitter.split(frame, picture)
+        luma = space.splitter.luma
+        small = self._small(luma)
+        small *= _FULL_RANGE / LUMA_UNIT
+        gain = self._gain(small)
+        strength = self._next_strength(gain) / _FULL_RANGE
+        _add_to_luma(luma, space.mark, gain, space.across, space.down, strength, picture[:height])
+        return picture
+
+    def _laid(self, width: int, height: int) -> npt.NDArray[np.float32]:
+        if self._mark is None or self._mark.shape != (height, width):
+            self._mark = place(self._torus, width, height)
+        return self._mark
+
+    def _space_for(self, width: int, height: int) -> _Workspace:
+        if self._space is None or self._space.mark.shape != (height, width):
+            small_width, small_height = _small_size(width, height)
+            self._space = _Workspace(
+                self._laid(width, height),
+                FrameSplitter(width, height),
+                _between(small_width, width),
+                _between(small_height, height),
+            )
+        return self._space
+
+    def _small(self, luma: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        size = _small_size(luma.shape[1], luma.shape[0])
+        return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+
+    def _gain(self, small: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return how much each place hides, on a picture whose short side is 256."""
-        height, width = luma.shape
-        scale = _GAIN_PX / min(height, width)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         detail = cv2.absdiff(small, cv2.boxFilter(small, -1, (5, 5)))
         # The square of the mean root is small beside a lone edge, where a mean would let the mark
         # ring.
-        texture = cv2.blur(cv2.sqrt(detail), (7, 7))
-        gain = self.config.flat_levels + self.config.texture_levels * texture * texture
+        texture = cv2.blur(cv2.sqrt(detail, dst=detail), (7, 7))
+        cv2.multiply(texture, texture, dst=texture, scale=self.config.texture_levels)
+        gain = cv2.add(texture, self.config.flat_levels, dst=texture)
         cv2.min(gain, self.config.most_levels, gain)
         return np.asarray(cv2.blur(gain, (3, 3)), np.float32)
 

@@ -8,7 +8,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import av
 import av.error
 
 from obverse.errors import ConfigError, MarkError, OutputExistsError
+from obverse.hidden import hidden_folder
 from obverse.media.audio import read_speech
 from obverse.media.container import open_input, packets
 from obverse.media.video import EncodeConfig, VideoInfo, VideoWriter, crop_even, probe, read_frames
@@ -91,14 +91,12 @@ def _hidden_folder(source: Path, destination: Path, *, force: bool) -> Iterator[
         raise ConfigError(f"{source} cannot be marked in place; give another name with -o.")
     if exists and not force:
         raise OutputExistsError(f"{destination} exists; give another name or --force.")
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=".mark-", dir=folder))
-    except OSError as error:
-        raise _not_written(destination, error) from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            scratch = stack.enter_context(hidden_folder(folder, "mark"))
+        except OSError as error:
+            raise _not_written(destination, error) from error
         yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _not_written(destination: Path, error: OSError) -> MarkError:

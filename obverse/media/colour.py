@@ -2,18 +2,19 @@
 
 swscale's fast path from 4:2:0 to RGB is biased by more than a grey level (it truncates), which a
 watermark at 44 dB would feel. Here swscale changes only the layout and depth of samples; the matrix
-is applied in OpenCV with rounding and chroma is interpolated, at about 1 ms a 512x512 frame.
+is applied with rounding and chroma is interpolated.
 """
 
 import functools
 from typing import Any
 
 import cv2
+import numba
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-__all__ = ["FrameConverter", "rgb_to_yuv420"]
+__all__ = ["LUMA_UNIT", "FrameConverter", "FrameSplitter", "planes_of", "rgb_to_yuv420"]
 
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 _ACCURATE = 0x2 | 0x2000 | 0x40000  # SWS_BILINEAR | SWS_FULL_CHR_H_INT | SWS_ACCURATE_RND
@@ -62,17 +63,120 @@ def _matrices(space: int, limited: bool) -> tuple[npt.NDArray[np.float32], npt.N
     return forward, backward
 
 
+LUMA_UNIT = 256  # of luma as `FrameSplitter` gives it: 256ths of an 8-bit level
+_LUMA_BITS, _CHROMA_BITS = 14, 16
+
+
+def _fixed(row: int, bits: int, columns: slice = slice(3)) -> list[int]:
+    """Return BT.709's weights of one plane as whole numbers, red, green, blue."""
+    weights = np.rint(_matrices(_BT709, True)[0][row, columns].astype(np.float64) * (1 << bits))
+    return [int(weight) for weight in weights]
+
+
+_Y = _fixed(0, _LUMA_BITS)
+_U, _V = _fixed(1, _CHROMA_BITS - 2), _fixed(2, _CHROMA_BITS - 2)  # of the sum of four pixels
+_Y_RED, _Y_GREEN, _Y_BLUE = _Y
+_U_RED, _U_GREEN, _U_BLUE = _U
+_V_RED, _V_GREEN, _V_BLUE = _V
+_BLACK = (16 << _LUMA_BITS) + (1 << (_LUMA_BITS - 9))
+_DOWN = _LUMA_BITS - 8
+_GREY = (128 << _CHROMA_BITS) + (1 << (_CHROMA_BITS - 1))
+
+
+@numba.njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _split(
+    red: Image,
+    green: Image,
+    blue: Image,
+    luma: npt.NDArray[np.uint16],
+    u: Image,
+    v: Image,
+) -> None:
+    height, width = red.shape
+    for y in range(height):
+        for x in range(width):
+            luma[y, x] = np.uint16(
+                (
+                    np.int32(red[y, x]) * np.int32(_Y_RED)
+                    + np.int32(green[y, x]) * np.int32(_Y_GREEN)
+                    + np.int32(blue[y, x]) * np.int32(_Y_BLUE)
+                    + np.int32(_BLACK)
+                )
+                >> np.int32(_DOWN)
+            )
+    for y in range(height // 2):
+        r0, r1, g0, g1 = red[2 * y], red[2 * y + 1], green[2 * y], green[2 * y + 1]
+        b0, b1 = blue[2 * y], blue[2 * y + 1]
+        for x in range(width // 2):
+            i, j = 2 * x, 2 * x + 1
+            r = np.int32(r0[i]) + np.int32(r0[j]) + np.int32(r1[i]) + np.int32(r1[j])
+            g = np.int32(g0[i]) + np.int32(g0[j]) + np.int32(g1[i]) + np.int32(g1[j])
+            b = np.int32(b0[i]) + np.int32(b0[j]) + np.int32(b1[i]) + np.int32(b1[j])
+            u[y, x] = np.uint8(
+                (
+                    np.int32(_U_RED) * r
+                    + np.int32(_U_GREEN) * g
+                    + np.int32(_U_BLUE) * b
+                    + np.int32(_GREY)
+                )
+                >> np.int32(_CHROMA_BITS)
+            )
+            v[y, x] = np.uint8(
+                (
+                    np.int32(_V_RED) * r
+                    + np.int32(_V_GREEN) * g
+                    + np.int32(_V_BLUE) * b
+                    + np.int32(_GREY)
+                )
+                >> np.int32(_CHROMA_BITS)
+            )
+
+
+def planes_of(picture: Image) -> tuple[Image, Image, Image]:
+    """Return views of the Y, U and V in an I420 picture `[H * 3 / 2, W]`."""
+    width = picture.shape[1]
+    height = picture.shape[0] * 2 // 3
+    chroma = picture[height:].reshape(2, height // 2, width // 2)
+    return picture[:height], chroma[0], chroma[1]
+
+
+class FrameSplitter:
+    """Converts RGB frames of one size to BT.709 limited-range I420, in buffers that it keeps:
+    fresh ones for every frame would cost more than the work.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.luma = np.empty((height, width), np.uint16)  # of the last frame, in 256ths of a level
+        self._channels = [np.empty((height, width), np.uint8) for _ in range(3)]
+
+    def split(self, image: Image, picture: Image) -> None:
+        """Convert RGB `[H, W, 3]`, H and W even: chroma, each the mean of four pixels, goes into
+        the I420 `picture`; luma stays in `luma`, not rounded yet.
+        """
+        _, u, v = planes_of(picture)
+        red, green, blue = cv2.split(image, self._channels)
+        _split(red, green, blue, self.luma, u, v)
+
+    def convert(self, image: Image, out: Image | None = None) -> Image:
+        """Return RGB `[H, W, 3]` as I420, `[H * 3 / 2, W]`."""
+        height, width = self.luma.shape
+        picture = np.empty((height * 3 // 2, width), np.uint8) if out is None else out
+        self.split(image, picture)
+        _rounded(self.luma, picture[:height])
+        return picture
+
+
 def rgb_to_yuv420(image: Image) -> Image:
     """Convert RGB `[H, W, 3]`, H and W even, to BT.709 limited-range I420, `[H * 3 / 2, W]`."""
     height, width = image.shape[:2]
-    flat = np.empty(height * width * 3 // 2, np.uint8)
-    luma_size, chroma_size = height * width, height * width // 4
-    y, u, v = cv2.split(cv2.transform(image, _matrices(_BT709, True)[0]))
-    flat[:luma_size] = y.reshape(-1)
-    for start, plane in ((luma_size, u), (luma_size + chroma_size, v)):
-        half = flat[start : start + chroma_size].reshape(height // 2, width // 2)
-        cv2.resize(plane, (width // 2, height // 2), dst=half, interpolation=cv2.INTER_AREA)
-    return flat.reshape(height * 3 // 2, width)
+    return FrameSplitter(width, height).convert(image)
+
+
+@numba.njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _rounded(luma: npt.NDArray[np.uint16], out: Image) -> None:
+    for y in range(luma.shape[0]):
+        for x in range(luma.shape[1]):
+            out[y, x] = np.uint8((np.int32(luma[y, x]) + np.int32(LUMA_UNIT // 2)) // LUMA_UNIT)
 
 
 def _resized(plane: Image, width: int, height: int, enlarge: int) -> Image:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +16,25 @@ import numpy.typing as npt
 from av.bitstream import BitStreamFilterContext
 
 from obverse.errors import ConfigError, ObverseError
-from obverse.media.colour import rgb_to_yuv420
+from obverse.media.colour import FrameSplitter
 
-__all__ = ["AAC_RATES_HZ", "EncodeConfig", "VideoWriter", "crop_even", "exact_rate"]
+__all__ = [
+    "AAC_RATES_HZ",
+    "EncodeConfig",
+    "SoundSource",
+    "VideoWriter",
+    "crop_even",
+    "exact_rate",
+]
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
 ]
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+# Sound that is not known whole: called with (start, end), the numbers of a frame's samples, once
+# the frame is written, in order and without gaps; returns them `[n] float32`, or fewer at the end.
+SoundSource = Callable[[int, int], npt.NDArray[np.float32]]
 _BT709 = 1  # AVCOL_PRI_BT709, AVCOL_TRC_BT709 and AVCOL_SPC_BT709 alike
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 _MAX_SIDE_PX = 8192
@@ -82,10 +93,17 @@ def exact_rate(fps: float | Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def _checked_audio(audio: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float32]:
+def _source_of(audio: npt.NDArray[np.float32] | SoundSource, rate_hz: int) -> SoundSource:
     if rate_hz not in AAC_RATES_HZ:
         rates = ", ".join(str(rate) for rate in AAC_RATES_HZ)
         raise ConfigError(f"audio_rate is {rate_hz}; AAC knows {rates}; resample the sound.")
+    if callable(audio):
+        return lambda start, end: _checked_audio(audio(start, end))
+    samples = _checked_audio(audio)
+    return lambda start, end: samples[start:end]
+
+
+def _checked_audio(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     samples = np.asarray(audio, np.float32)
     if samples.ndim != 1:
         raise ConfigError(f"audio has shape {samples.shape}; it must be mono, one row of samples.")
@@ -114,7 +132,7 @@ class VideoWriter:
         height: int,
         fps: float | Fraction,
         config: EncodeConfig | None = None,
-        audio: npt.NDArray[np.float32] | None = None,
+        audio: npt.NDArray[np.float32] | SoundSource | None = None,
         audio_rate: int = 16000,
     ) -> None:
         if width % 2 or height % 2:
@@ -130,10 +148,11 @@ class VideoWriter:
         config = config or EncodeConfig()
         self.path, self.width, self.height, self.rate = path, width, height, exact_rate(fps)
         self.frames = 0
-        self._audio = None if audio is None else _checked_audio(audio, audio_rate)
+        self._audio = None if audio is None else _source_of(audio, audio_rate)
         self._audio_rate = audio_rate
         self._samples_written = 0
         self._closed = False
+        self._splitter: FrameSplitter | None = None
         if path.is_dir() or not path.parent.is_dir():
             raise ConfigError(
                 f"{path} cannot be written: it must be a file name in a folder that exists."
@@ -218,18 +237,30 @@ class VideoWriter:
 
     def write(self, frame: npt.NDArray[np.uint8]) -> None:
         """Append one frame, `[height, width, 3] uint8 RGB`."""
-        if self._closed:
-            raise ConfigError(f"{self.path} is closed; a frame can no longer be written to it.")
         if frame.shape != (self.height, self.width, 3) or frame.dtype != np.uint8:
             raise ConfigError(
                 f"a frame has shape {frame.shape} and type {frame.dtype}; "
                 f"it must be ({self.height}, {self.width}, 3) uint8."
             )
-        picture = av.VideoFrame.from_ndarray(rgb_to_yuv420(frame), format="yuv420p")
-        picture.pts, picture.time_base = self.frames, 1 / self.rate
+        if self._splitter is None:
+            self._splitter = FrameSplitter(self.width, self.height)
+            self._picture = np.empty((self.height * 3 // 2, self.width), np.uint8)
+        self.write_planes(self._splitter.convert(frame, self._picture))
+
+    def write_planes(self, picture: npt.NDArray[np.uint8]) -> None:
+        """Append one frame that is BT.709 limited-range I420 already, `[height * 3 / 2, width]`."""
+        if self._closed:
+            raise ConfigError(f"{self.path} is closed; a frame can no longer be written to it.")
+        if picture.shape != (self.height * 3 // 2, self.width) or picture.dtype != np.uint8:
+            raise ConfigError(
+                f"a picture has shape {picture.shape} and type {picture.dtype}; "
+                f"it must be ({self.height * 3 // 2}, {self.width}) uint8."
+            )
+        encoded = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        encoded.pts, encoded.time_base = self.frames, 1 / self.rate
         self.frames += 1
         try:
-            self._mux_video(picture)
+            self._mux_video(encoded)
             self._encode_sound()
         except (av.error.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
@@ -248,7 +279,7 @@ class VideoWriter:
         end = round(self.frames * self._audio_rate / self.rate)
         start, self._samples_written = self._samples_written, end
         samples = np.zeros(end - start, np.float32)
-        available = self._audio[start:end]
+        available = self._audio(start, end)[: end - start]
         samples[: len(available)] = available
         block = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         block.sample_rate = self._audio_rate
