@@ -53,7 +53,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(EMOTIONS[1:], (0.0, 1.0)),  # what they leave is neutral
     "gaze_yaw": (-22.0, 22.0),  # degrees, to the picture's right
     "gaze_pitch": (-14.0, 16.0),  # degrees, down
-    "distance": (0.7, 2.0),  # 1 as in the portrait
+    "distance": (0.8, 1.3),  # 1 as in the portrait
     "mouth_strength": _STRENGTH,
     "head_strength": _STRENGTH,
     "gaze_strength": _STRENGTH,

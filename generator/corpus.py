@@ -35,7 +35,7 @@ __all__ = ["CorpusReport", "build_corpus"]
 CARD, DESCRIPTION, TABLE = "card.md", "corpus.json", "clips.parquet"
 _LOCK = f"{WORK}/lock"
 _LEFTOVERS = re.compile(  # what our writers call what they have not finished; nothing else is swept
-    rf"\.release-[a-z0-9_]{{8}}"  # a folder of `release`
+    rf"\.release-(?:[A-Za-z0-9._]+-\d+-)?[a-z0-9_]{{8}}"  # a folder of `release`
     rf"|\.draft-[a-z0-9_]{{8}}\.(tmp|png|wav)"  # `write_whole` and its like
     rf"|\.{re.escape(TABLE)}\.[a-z0-9_]{{8}}\.part"  # `write_clips`
 )

@@ -5,6 +5,7 @@ What they return has been released: marked, signed, registered and checked.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,7 @@ from obverse.generator.release import (
 from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.sitters.sitter import Sitter
 from obverse.generator.speech import read_speech_features
+from obverse.generator.video_motion import read_motion
 from obverse.media.audio import read_speech
 from obverse.media.container import require_file
 from obverse.media.video import EncodeConfig
@@ -37,10 +39,20 @@ from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.registry import Registry
 from obverse.weights import sha256_file
 
-__all__ = ["SOUND_HZ", "TOOL", "Progress", "generate", "generate_sitter", "sitter_still"]
+__all__ = [
+    "SOUND_HZ",
+    "TOOL",
+    "Progress",
+    "generate",
+    "generate_sitter",
+    "read_followed",
+    "sitter_still",
+]
 
 SOUND_HZ = 48_000  # of every clip's sound, whatever the source's
 TOOL = f"obverse {obverse.__version__}"
+
+_NEAREST, _FARTHEST = 0.85, 1.1  # beyond these distances one sees that the head alone moves
 
 Frame = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]  # frames done, frames in all
@@ -58,7 +70,10 @@ def generate(
     face: int = 1,
     framing: Literal["head", "picture"] = "head",
     controls: PerformanceConfig | None = None,
-    driving: Motion | None = None,
+    driving: Motion | Path | None = None,
+    pose: Motion | Path | None = None,
+    expression: Motion | Path | None = None,
+    refine: bool | None = None,
     encode: EncodeConfig | None = None,
     identity: SigningIdentity | None = None,
     registry: Registry | None = None,
@@ -78,7 +93,11 @@ def generate(
         face: which face, 1 for the largest.
         framing: a square of head and shoulders, or the whole picture.
         controls: how it is performed.
-        driving: a performance to follow, for the method `reenact`.
+        driving: a performance to follow, for the method `reenact`; here and below a `Motion`, or a
+            file with one: an `.npz` (`Motion.save`) or a video of somebody.
+        pose: whose head is followed in place of the performer's own.
+        expression: whose face is followed, but for what the speech does to the mouth.
+        refine: whether the refiner repaints mouth and eyes; None is `RenderConfig`'s choice.
         encode: encoder settings.
         identity: who signs; None is this installation's development identity.
         registry: where the mark and the manifest are kept; None is the user's own.
@@ -90,6 +109,7 @@ def generate(
 
     Raises:
         RightsError: the rights are not among those allowed.
+        ConfigError: a setting is not allowed, or belongs to another method.
         OutputExistsError: the destination exists and `force` is not set.
         FaceError: the picture holds no face that can be moved.
         InputError: the portrait or the speech cannot be read.
@@ -104,20 +124,24 @@ def generate(
     _require_seed("seed", seed)
     require_place(destination, FILMS, force=force)
     require_file(portrait)
-    _require_other(destination, portrait, speech)
-    if method == "reenact" and driving is None:
-        raise ConfigError("the method reenact follows a performance; give one (--driving FILE).")
-    config = RenderConfig(size=size)
+    followed = {"driving": driving, "pose": pose, "expression": expression}
+    sources = {role: given for role, given in followed.items() if isinstance(given, Path)}
+    _require_other(destination, portrait, speech, *sources.values())
     controls = controls or PerformanceConfig()
+    _require_fitting(method, controls, driving is not None)
+    config = RenderConfig(size=size) if refine is None else RenderConfig(size=size, refine=refine)
     heard = read_speech_features(speech)
     still = read_portrait(portrait, face=face, config=PortraitConfig(framing=framing))
+    motions, doubts = read_followed(followed)
     parents = {"portrait": still.source_sha256, "audio": sha256_file(speech)}
-    settings: dict[str, Any] = dataclasses.asdict(controls) | {"framing": framing, "face": face}
+    parents |= {role: sha256_file(path) for role, path in sources.items()}
+    settings: dict[str, Any] = controls.to_dict() | {
+        "framing": framing,
+        "face": face,
+        "refine": config.refine,
+    }
     lineage = _lineage(parents, method, seed, settings, size, encode)
-    if driving is not None:
-        lineage["driving"] = [
-            getattr(driving, field.name).tobytes().hex() for field in dataclasses.fields(driving)
-        ]
+    lineage |= {role: _digest(motion) for role, motion in motions.items() if role not in sources}
     clip = Clip(
         id=lineage_id(lineage),
         path=str(destination),
@@ -129,16 +153,24 @@ def generate(
         seed=seed,
         controls=settings,
         rights=rights,
-        warnings=still.warnings,
+        warnings=still.warnings + doubts + _cautions(controls),
         tool=TOOL,
     )
-    frames = act(Renderer(still, config), heard, seed=seed, controls=controls, driving=driving)
+    frames = act(
+        Renderer(still, config),
+        heard,
+        seed=seed,
+        controls=controls,
+        driving=motions.get("driving"),
+        pose=motions.get("pose"),
+        expression=motions.get("expression"),
+    )
     return release(
         _counted(frames, heard.frames, progress),
         clip,
         destination,
         audio=(read_speech(speech, SOUND_HZ), SOUND_HZ),
-        inputs={"portrait": portrait, "audio": speech},
+        inputs={"portrait": portrait, "audio": speech, **sources},
         identity=identity,
         registry=registry,
         encode=encode,
@@ -154,6 +186,8 @@ def generate_sitter(
     performance_seed: int = 0,
     size: int = 512,
     controls: PerformanceConfig | None = None,
+    pose: Motion | Path | None = None,
+    expression: Motion | Path | None = None,
     encode: EncodeConfig | None = None,
     identity: SigningIdentity | None = None,
     registry: Registry | None = None,
@@ -169,6 +203,8 @@ def generate_sitter(
         performance_seed: another one is another take by the same sitter.
         size: px of the square frame, even.
         controls: how it is performed.
+        pose: whose head is followed, as in `generate`.
+        expression: whose face is followed.
         encode: encoder settings.
         identity: who signs; None is this installation's development identity.
         registry: where the mark and the manifest are kept; None is the user's own.
@@ -181,13 +217,18 @@ def generate_sitter(
     _require_seed("sitter's seed", seed)
     _require_seed("take", performance_seed)
     require_place(destination, FILMS, force=force)
-    _require_other(destination, speech)
+    followed = {"pose": pose, "expression": expression}
+    sources = {role: given for role, given in followed.items() if isinstance(given, Path)}
+    _require_other(destination, speech, *sources.values())
     config = RenderConfig(size=size)
     controls = controls or PerformanceConfig()
     heard = read_speech_features(speech)
     sitter = Sitter.from_seed(seed)
+    motions, doubts = read_followed(followed)
     parents = {"audio": sha256_file(speech)}
-    lineage = _lineage(parents, None, performance_seed, dataclasses.asdict(controls), size, encode)
+    parents |= {role: sha256_file(path) for role, path in sources.items()}
+    lineage = _lineage(parents, None, performance_seed, controls.to_dict(), size, encode)
+    lineage |= {role: _digest(motion) for role, motion in motions.items() if role not in sources}
     clip = Clip(
         id=lineage_id(lineage | {"sitter": seed}),
         path=str(destination),
@@ -197,19 +238,26 @@ def generate_sitter(
         identity=f"sitter-{seed}",
         fps=FPS,
         seed=performance_seed,
-        controls=dataclasses.asdict(controls),
+        controls=controls.to_dict(),
         attributes=sitter.attributes,
         rights="synthetic",
+        warnings=doubts,
         tool=TOOL,
     )
-    motion = perform(heard, performance_seed, controls)
+    motion = perform(
+        heard,
+        performance_seed,
+        controls,
+        pose=motions.get("pose"),
+        expression=motions.get("expression"),
+    )
     frames = (frame.image for frame in sitter.perform(motion, size=config.size))
     return release(
         _counted(frames, len(motion), progress),
         clip,
         destination,
         audio=(read_speech(speech, SOUND_HZ), SOUND_HZ),
-        inputs={"audio": speech},
+        inputs={"audio": speech, **sources},
         identity=identity,
         registry=registry,
         encode=encode,
@@ -261,6 +309,64 @@ def sitter_still(
 def _require_seed(what: str, seed: int) -> None:
     if seed < 0:
         raise ConfigError(f"the {what} is {seed}; it must be a whole number from 0.")
+
+
+def _require_fitting(method: str, controls: PerformanceConfig, driven: bool) -> None:
+    """Refuse what a method would not heed."""
+    if method == "reenact" and not driven:
+        raise ConfigError("the method reenact follows a performance; give one (--driving FILE).")
+    if method == "reenact" and controls != PerformanceConfig():
+        raise ConfigError(
+            "the method reenact performs as its driving performance does; give controls to the "
+            "method talk."
+        )
+    if method == "talk" and driven:
+        raise ConfigError(
+            "the method talk follows no driving performance; choose the method reenact, or give a "
+            "pose or an expression to follow."
+        )
+
+
+def read_followed(
+    followed: Mapping[str, Motion | Path | None],
+) -> tuple[dict[str, Motion], tuple[str, ...]]:
+    """Return the motions to follow, by role, and what makes them doubtful.
+
+    Raises:
+        InputError: a file cannot be read, or shows nobody.
+    """
+    motions: dict[str, Motion] = {}
+    doubts: list[str] = []
+    for role, given in followed.items():
+        if isinstance(given, Motion):
+            motions[role] = given
+        elif given is not None and given.suffix.lower() == ".npz":
+            motions[role] = Motion.load(given)
+        elif given is not None:
+            read = read_motion(given)
+            motions[role] = read.motion
+            doubts += [f"{role}: {doubt}" for doubt in read.quality.doubts()]
+    return motions, tuple(doubts)
+
+
+def _cautions(controls: PerformanceConfig) -> tuple[str, ...]:
+    """Return what is asked for and cannot be done well."""
+    asked = dict(controls.timeline).get("distance", ((0.0, controls.distance),))
+    least, most = (pick(value for _, value in asked) for pick in (min, max))
+    if least >= _NEAREST and most <= _FARTHEST:
+        return ()
+    return (
+        f"distance {least if least < _NEAREST else most:g}: the head moves and the shoulders stay, "
+        "and what it uncovers is guessed",
+    )
+
+
+def _digest(motion: Motion) -> str:
+    """Return the sha256 of a performance that came without a file."""
+    digest = hashlib.sha256()
+    for field in dataclasses.fields(motion):
+        digest.update(np.ascontiguousarray(getattr(motion, field.name)).tobytes())
+    return digest.hexdigest()
 
 
 def _require_other(destination: Path, *sources: Path) -> None:

@@ -28,6 +28,8 @@ class Method(Protocol):
         seed: int,
         controls: PerformanceConfig,
         driving: Motion | None = None,
+        pose: Motion | None = None,
+        expression: Motion | None = None,
     ) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield `speech.frames` frames `[H, W, 3] uint8 RGB`; the same arguments give the same
         frames.
@@ -38,6 +40,8 @@ class Method(Protocol):
             seed: of whatever the method draws.
             controls: how it is to be performed.
             driving: another performance of the same speech, for methods that follow one.
+            pose: a performance of which only the head's motion is followed.
+            expression: a performance of which only the face is followed, but for the speech.
         """
         ...
 

@@ -18,6 +18,7 @@ from obverse.generator.controls import ControlTracks
 from obverse.generator.cues import read_cues
 from obverse.generator.direction import Conditions
 from obverse.generator.emotions import EMOTIONS, emotion_offsets, emotion_vector
+from obverse.generator.eyes import COMPENSATION, LOOK_ASIDE, LOOK_DOWN, LOOK_UP
 from obverse.generator.flow import FlowPerformer, Guidance
 from obverse.generator.motion import EXPRESSIONS, FPS, Motion, expression_index
 from obverse.generator.motion_space import HOP_FRAMES
@@ -302,6 +303,19 @@ def _drift(cues: Array, weights: Path, guidance: Guidance | None) -> dict[str, A
     }
 
 
+def _line_of_sight(moved: Array) -> tuple[float, float]:
+    """Return yaw and pitch of a left eye's line of sight, of columns `[58]`, relative to the
+    camera; its coefficients are to be a change from the rest.
+    """
+
+    def eye(way: str) -> float:
+        return float(moved[expression_index(f"eyeLook{way}Left")])
+
+    yaw = LOOK_ASIDE * (eye("Out") - eye("In"))
+    pitch = 0.5 * (LOOK_DOWN + LOOK_UP) * (eye("Down") - eye("Up"))
+    return yaw + COMPENSATION * float(moved[53]), pitch + COMPENSATION * float(moved[52])
+
+
 def _response(cues: Array, weights: Path, guidance: Guidance | None) -> dict[str, float]:
     """Return regression slopes of what is performed on what is told: 1 is exact."""
     frames = len(cues)
@@ -319,12 +333,7 @@ def _response(cues: Array, weights: Path, guidance: Guidance | None) -> dict[str
         for degrees in (-12.0, 12.0):
             gaze = np.zeros((frames, 2), np.float32)
             gaze[:, axis] = np.deg2rad(degrees)
-            moved = change(gaze=gaze)
-            up, down = (("OutLeft", "InLeft"), ("DownLeft", "UpLeft"))[axis]
-            eye = (
-                moved[expression_index(f"eyeLook{up}")] - moved[expression_index(f"eyeLook{down}")]
-            )
-            found.append(np.deg2rad(30.0) * eye + 0.95 * moved[52 + 1 - axis])
+            found.append(_line_of_sight(change(gaze=gaze))[axis])
             wished.append(np.deg2rad(degrees))
         slopes[name] = float(np.dot(found, wished) / np.dot(wished, wished))
     moved = change(distance=np.full(frames, 1.3, np.float32))

@@ -4,16 +4,29 @@
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
 
 from obverse.errors import ConfigError
 from obverse.generator.articulation import Articulation, articulate, mouth_expression
+from obverse.generator.controls import (
+    CAMERA_DISTANCE,
+    RANGES,
+    ControlTracks,
+    Tracks,
+    apply_edits,
+    interpolated,
+    looped,
+    require_tracks,
+    unit_of,
+)
+from obverse.generator.emotions import EMOTIONS, emotion_offset, emotion_vector
 from obverse.generator.eyes import blink_times, blink_track, eye_expression, gaze_track
+from obverse.generator.flow import FlowMotionModel
 from obverse.generator.head_motion import breath_track, head_motion
 from obverse.generator.motion import EXPRESSIONS, FPS, Motion, expression_index
 from obverse.generator.prosody import Prosody, read_prosody
@@ -21,8 +34,7 @@ from obverse.generator.speech import Speech
 
 __all__ = ["MOTION_MODELS", "ArticulatoryModel", "MotionModel", "PerformanceConfig", "perform"]
 
-_STRONGEST = 2.0
-_FASTEST_BLINK_HZ = 1.0
+_SETTLE_SECONDS = 0.12  # how slowly a mood gives the mouth to speech and takes it back
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +46,187 @@ class PerformanceConfig:
     gaze_strength: float = 1.0  # how far the eyes wander; they follow the head's turns in any case
     expression_strength: float = 1.0  # brows, cheeks and the play around mouth and eyes
     blink_rate_hz: float = 0.28  # 17 a minute; [0, 1]
+    emotion: tuple[tuple[str, float], ...] = ()  # (name, [0, 1]); what they leave is neutral
+    gaze: tuple[float, float] = (0.0, 0.0)  # degrees (yaw, pitch) of the eyes' main direction,
+    # relative to the camera: yaw > 0 to the picture's right, pitch > 0 down
+    distance: float = 1.0  # of the head: 1 as in the portrait, 1.3 = 1.3 times as far
+    timeline: Tracks = ()  # any of these over time, in place of the constant; see `read_tracks`
+    model: str = "flow"  # a name of `MOTION_MODELS`
 
     def __post_init__(self) -> None:
         """Refuse what no face does."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            most = _FASTEST_BLINK_HZ if field.name == "blink_rate_hz" else _STRONGEST
-            if not (math.isfinite(value) and 0.0 <= value <= most):
-                raise ConfigError(f"{field.name} is {value}; it must lie in [0, {most:g}].")
+        constants = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name in RANGES
+        }
+        if len(self.gaze) != 2:
+            raise ConfigError(f"gaze is {self.gaze}; it must be two angles, yaw and pitch.")
+        constants |= dict(zip(("gaze_yaw", "gaze_pitch"), self.gaze, strict=True))
+        for name, value in constants.items():
+            low, high = RANGES[name]
+            if not low <= value <= high:
+                raise ConfigError(
+                    f"{name} is {value}; it must lie in [{low:g}, {high:g}]{unit_of(name)}."
+                )
+        if self.model not in MOTION_MODELS:
+            raise ConfigError(
+                f"{self.model!r} is no motion model; it must be one of {', '.join(MOTION_MODELS)}."
+            )
+        emotion_vector(self.emotion)
+        require_tracks(self.timeline)
+        self._require_one_face()
+
+    def _require_one_face(self) -> None:
+        """Refuse tracks of emotions that sum to more than 1 somewhere."""
+        felt = {name: track for name, track in self.timeline if name in EMOTIONS}
+        constant = sum(amount for name, amount in self.emotion if name not in felt)
+        for at in sorted({seconds for track in felt.values() for seconds, _ in track}):
+            total = constant + sum(
+                float(np.interp(at, *np.array(track).T)) for track in felt.values()
+            )
+            if total > 1.0 + 1e-6:
+                raise ConfigError(
+                    f"the emotions sum to {total:g} at {at:g} s; they may sum to 1, a blend."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a clip's record; `from_dict` reads them back.
+
+        Pairs of numbers are written as mappings: readers of manifests take short lists of small
+        numbers for bytes.
+        """
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {
+            "emotion": dict(self.emotion),
+            "gaze": {"yaw": self.gaze[0], "pitch": self.gaze[1]},
+            "timeline": {
+                name: {f"{seconds:g}": value for seconds, value in track}
+                for name, track in self.timeline
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a config from plain values, as they stand in YAML and in a clip's record.
+
+        Emotions may be a mapping of names to amounts, tracks a mapping of names to lists of pairs.
+
+        Raises:
+            ConfigError: a name is unknown, or a value is not allowed.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(map(str, values)) - set(known))
+        if unknown:
+            raise ConfigError(
+                f"there is no control {', '.join(unknown)}; choose from {', '.join(known)}."
+            )
+        changed: dict[str, Any] = {}
+        for name, value in values.items():
+            what = f"the control {name}"
+            if name == "emotion":
+                changed[name] = tuple(
+                    (str(emotion), _real(what, amount)) for emotion, amount in _pairs(what, value)
+                )
+            elif name == "gaze":
+                if isinstance(value, Mapping) and set(value) == {"yaw", "pitch"}:
+                    value = (value["yaw"], value["pitch"])
+                if not isinstance(value, list | tuple) or len(value) != 2:
+                    raise ConfigError(f"{what} is {value!r}; give two angles, yaw and pitch.")
+                changed[name] = (_real(what, value[0]), _real(what, value[1]))
+            elif name == "timeline":
+                changed[name] = tuple(
+                    (
+                        str(track),
+                        tuple(
+                            (_seconds(what, at), _real(what, to)) for at, to in _pairs(what, points)
+                        ),
+                    )
+                    for track, points in _pairs(what, value)
+                )
+            elif name == "model":
+                changed[name] = str(value)
+            else:
+                changed[name] = _real(what, value)
+        return cls(**changed)
+
+    def tracks(
+        self,
+        frames: int,
+        first: int = 0,
+        *,
+        pose: Motion | None = None,
+        expression: Motion | None = None,
+    ) -> ControlTracks:
+        """Lay the controls out over `frames` frames from frame `first` of the clip on.
+
+        Args:
+            frames: how many, from 0.
+            first: number of the first one; time runs from frame 0.
+            pose: whose head to follow, from its frame 0 at the clip's frame 0, forwards and
+                backwards as long as it takes.
+            expression: whose face to follow, in the same way.
+        """
+        timeline = dict(self.timeline)
+
+        def laid(name: str, constant: float) -> npt.NDArray[np.float32]:
+            if name in timeline:
+                return interpolated(timeline[name], frames, first)
+            return np.full(frames, constant, np.float32)
+
+        felt = dict(self.emotion)
+        emotion = np.stack([laid(name, felt.get(name, 0.0)) for name in EMOTIONS], 1)
+        emotion[:, 0] = np.maximum(1.0 - emotion[:, 1:].sum(1), 0.0)
+        gaze = np.deg2rad(
+            np.stack([laid("gaze_yaw", self.gaze[0]), laid("gaze_pitch", self.gaze[1])], 1)
+        )
+        return ControlTracks(
+            emotion=emotion,
+            gaze=gaze,
+            distance=laid("distance", self.distance),
+            mouth_strength=laid("mouth_strength", self.mouth_strength),
+            head_strength=laid("head_strength", self.head_strength),
+            gaze_strength=laid("gaze_strength", self.gaze_strength),
+            expression_strength=laid("expression_strength", self.expression_strength),
+            blink_rate_hz=laid("blink_rate_hz", self.blink_rate_hz),
+            pose=None if pose is None else looped(pose, frames, first),
+            expression=None if expression is None else looped(expression, frames, first),
+        )
+
+
+def _pairs(what: str, value: Any) -> list[tuple[Any, Any]]:
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    if not isinstance(pairs, list | tuple) or not all(
+        isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs
+    ):
+        raise ConfigError(f"{what} is {value!r}; give a mapping, or a list of pairs.")
+    return [(first, second) for first, second in pairs]
+
+
+def _seconds(what: str, value: Any) -> float:
+    """Read a time, which as the key of a mapping may be text."""
+    try:
+        return float(value) if isinstance(value, str) else _real(what, value)
+    except ValueError:
+        raise ConfigError(f"{what} has {value!r} for a time; it must be seconds.") from None
+
+
+def _real(what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{what} is {value!r}; it must be a number.")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"{what} is too large for any use; give a smaller number.") from None
 
 
 class MotionModel(Protocol):
     """Anything that turns speech into motion."""
 
-    def perform(self, speech: Speech, seed: int, controls: PerformanceConfig) -> Motion:
-        """Return `speech.frames` frames; the same arguments give the same motion."""
+    def perform(self, speech: Speech, seed: int, controls: ControlTracks) -> Motion:
+        """Return `speech.frames` frames, the controls' edits applied; the same arguments give the
+        same motion.
+        """
         ...
 
 
@@ -95,33 +273,35 @@ def _play(prosody: Prosody, rng: np.random.Generator) -> npt.NDArray[np.float64]
 class ArticulatoryModel:
     """The first model: heard articulators, rules of physiology and chance."""
 
-    def perform(self, speech: Speech, seed: int, controls: PerformanceConfig) -> Motion:
+    def perform(self, speech: Speech, seed: int, controls: ControlTracks) -> Motion:
         """Return the performance of `speech` by the performer `seed`."""
-        return self.act(speech, articulate(speech), seed, controls)
+        return apply_edits(self.act(speech, articulate(speech), seed, controls), controls)
 
     def act(
-        self, speech: Speech, articulation: Articulation, seed: int, controls: PerformanceConfig
+        self, speech: Speech, articulation: Articulation, seed: int, controls: ControlTracks
     ) -> Motion:
         """Perform speech that has been heard already: many performers of one recording."""
-        mouth_rng, head_rng, eye_rng, play_rng = (
-            np.random.default_rng([seed, part]) for part in range(4)
+        mouth_rng, head_rng, eye_rng, play_rng, thin_rng = (
+            np.random.default_rng([seed, part]) for part in range(5)
         )
         prosody = read_prosody(speech, articulation.voice)
         habit = mouth_rng.uniform(0.9, 1.1)  # some open their mouths wider than others
         mouth = mouth_expression(articulation, speech.frames, prosody.effort * habit)
-        mouth = mouth * controls.mouth_strength
+        mouth = mouth * controls.mouth_strength[:, None]
         rotation, translation = head_motion(prosody, head_rng)
-        rotation, translation = (
-            rotation * controls.head_strength,
-            translation * controls.head_strength,
-        )
-        gaze, shifts = gaze_track(prosody, eye_rng)
-        blinks = blink_track(
-            blink_times(prosody, eye_rng, controls.blink_rate_hz, shifts), speech.frames, eye_rng
-        )
-        eyes = eye_expression(gaze * controls.gaze_strength, rotation[:, :2], blinks, eye_rng)
-        play = _play(prosody, play_rng) * controls.expression_strength
-        total = mouth + eyes + play
+        rotation = rotation * controls.head_strength[:, None]
+        translation = translation * controls.head_strength[:, None]
+        translation[:, 2] += CAMERA_DISTANCE * (controls.distance - 1.0)
+        wander, shifts = gaze_track(prosody, eye_rng)
+        gaze = wander * controls.gaze_strength[:, None] + controls.gaze[:, ::-1]
+        times = _blinks(prosody, eye_rng, thin_rng, controls.blink_rate_hz, shifts)
+        blinks = blink_track(times, speech.frames, eye_rng)
+        eyes = eye_expression(gaze, rotation[:, :2], blinks, eye_rng)
+        play = _play(prosody, play_rng) * controls.expression_strength[:, None]
+        # Lips of an angry or a sad face still have to say what is said.
+        speaking = gaussian_filter1d(np.asarray(prosody.voice, np.float64), _SETTLE_SECONDS * FPS)
+        mood = emotion_offset(controls.emotion, np.clip(speaking, 0.0, 1.0))
+        total = mouth + eyes + play + mood * controls.expression_strength[:, None]
         # No face is even: each side of brows and lips has its own strength.
         for name in (
             "browOuterUp",
@@ -141,25 +321,47 @@ class ArticulatoryModel:
         )
 
 
-MOTION_MODELS: Mapping[str, MotionModel] = {"articulatory": ArticulatoryModel()}
+def _blinks(
+    prosody: Prosody,
+    rng: np.random.Generator,
+    thin_rng: np.random.Generator,
+    rate_hz: npt.NDArray[np.float32],
+    shifts: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Draw blinks at the greatest rate there is, and leave out as many as the rate at their time
+    asks for.
+    """
+    most = float(rate_hz.max(initial=0.0))
+    times = blink_times(prosody, rng, most, shifts)
+    if not len(times):
+        return times
+    frame = np.minimum((times * FPS).astype(int), len(rate_hz) - 1)
+    return np.asarray(times[thin_rng.random(len(times)) * most <= rate_hz[frame]])
+
+
+MOTION_MODELS: Mapping[str, MotionModel] = {
+    "flow": FlowMotionModel(),
+    "articulatory": ArticulatoryModel(),
+}
 
 
 def perform(
-    speech: Speech, seed: int, config: PerformanceConfig | None = None, model: str = "articulatory"
+    speech: Speech,
+    seed: int,
+    config: PerformanceConfig | None = None,
+    *,
+    pose: Motion | None = None,
+    expression: Motion | None = None,
 ) -> Motion:
     """Perform `speech` at 25 frames a second; `ceil(seconds * 25)` frames.
 
     Args:
         speech: from `read_speech_features`.
         seed: the performer; the same seed gives the same motion.
-        config: how strongly; None is a natural performance.
-        model: a name of `MOTION_MODELS`.
-
-    Raises:
-        ConfigError: there is no such model.
+        config: how; None is a natural performance.
+        pose: whose head the performer's follows, in place of its own motion.
+        expression: whose face it follows, but for what the speech does to the mouth.
     """
-    if model not in MOTION_MODELS:
-        raise ConfigError(
-            f"{model!r} is no motion model; it must be one of {', '.join(MOTION_MODELS)}."
-        )
-    return MOTION_MODELS[model].perform(speech, seed, config or PerformanceConfig())
+    config = config or PerformanceConfig()
+    controls = config.tracks(speech.frames, pose=pose, expression=expression)
+    return MOTION_MODELS[config.model].perform(speech, seed, controls)

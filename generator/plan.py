@@ -354,19 +354,10 @@ def _all_controls(entries: object) -> tuple[PerformanceConfig, ...]:
 
 
 def _controls(values: object) -> PerformanceConfig:
-    known = [field.name for field in dataclasses.fields(PerformanceConfig)]
     if not isinstance(values, Mapping):
-        raise ConfigError(
-            f"one of a plan's controls is {values!r}; give a mapping of {', '.join(known)}."
-        )
-    unknown = sorted(set(map(str, values)) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"there is no control {', '.join(unknown)}; choose from {', '.join(known)}."
-        )
-    return PerformanceConfig(
-        **{name: _real(f"the control {name}", value) for name, value in values.items()}
-    )
+        known = ", ".join(field.name for field in dataclasses.fields(PerformanceConfig))
+        raise ConfigError(f"one of a plan's controls is {values!r}; give a mapping of {known}.")
+    return PerformanceConfig.from_dict(values)
 
 
 def _shares(values: object) -> dict[Split, float]:

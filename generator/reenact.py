@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError
+from obverse.generator.controls import apply_edits
 from obverse.generator.motion import Motion
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.render import Renderer
@@ -24,10 +25,13 @@ def reenact(
     seed: int,
     controls: PerformanceConfig,
     driving: Motion | None = None,
+    pose: Motion | None = None,
+    expression: Motion | None = None,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield frames of the portrait performing `driving`, as long as `speech`, which is only heard.
 
     `controls` were the performer's and are not applied again; there is nothing to draw by `seed`.
+    With a pose the head follows that one instead, with an expression the face but for the mouth.
 
     Raises:
         ConfigError: there is no performance to follow.
@@ -37,7 +41,8 @@ def reenact(
         raise ConfigError(
             "the method 'reenact' follows a performance; give one, or choose the method 'talk'."
         )
-    return renderer.frames(fitted_to(driving, speech.frames))
+    edits = PerformanceConfig().tracks(speech.frames, pose=pose, expression=expression)
+    return renderer.frames(apply_edits(fitted_to(driving, speech.frames), edits))
 
 
 def fitted_to(motion: Motion, frames: int) -> Motion:

@@ -183,7 +183,7 @@ def _draft(scene: Scene, take: Take) -> Clip:
         split=scene.split,
         fps=FPS,
         seed=take.seed,
-        controls=dataclasses.asdict(scene.controls),
+        controls=scene.controls.to_dict(),
         mask_path=f"{MASKS}/{take.id}.png",
         attributes=_sitter(scene.sitter).attributes,
         rights="synthetic",

@@ -49,6 +49,8 @@ _ROLE_MEANINGS = {
     "portrait": "the still whose face was animated",
     "audio": "the speech that drove the face",
     "driving": "the performance that drove the face",
+    "pose": "the performance whose head motion was followed",
+    "expression": "the performance whose expression was followed",
     "source": "the recording that this clip was encoded from",
     "twin": "the pristine clip of the same identity and speech",
 }

@@ -50,8 +50,9 @@ class _SameFace(FaceReader):
     def __init__(self, threads: int = 1) -> None:
         del threads
 
-    def read(self, image: npt.NDArray[np.uint8]) -> list[Face]:
+    def read(self, image: npt.NDArray[np.uint8], *, drawn: bool = False) -> list[Face]:
         """Return the face, whatever is in the picture."""
+        del drawn
         if image.max() < 30:
             return []
         mesh = canonical_face().vertices * (FILM_PX / 4) + (FILM_PX / 2, FILM_PX / 2, 0)

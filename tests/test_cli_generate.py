@@ -12,6 +12,7 @@ from obverse.cli.generate import read_controls
 from obverse.clip import Clip
 from obverse.errors import ConfigError
 from obverse.generator import generate as module
+from obverse.generator.performance import PerformanceConfig
 from obverse.media.audio import write_wav
 
 CLIP = Clip(
@@ -102,11 +103,89 @@ def test_a_clip_is_shown_as_json(
 
 
 def test_controls_are_read() -> None:
-    config = read_controls(("head_strength=0.5", "blink_rate_hz=0"))
-    assert (config.head_strength, config.blink_rate_hz, config.mouth_strength) == (0.5, 0.0, 1.0)
-    for wrong in ("head=1", "head_strength", "head_strength=wild", "head_strength=9"):
+    values = read_controls(("head_strength=0.5", "blink_rate_hz=0"))
+    assert values == {"head_strength": 0.5, "blink_rate_hz": 0.0}
+    for wrong in ("head=1", "head_strength", "head_strength=wild", "gaze=1"):
         with pytest.raises(ConfigError):
             read_controls((wrong,))
+    with pytest.raises(ConfigError, match="twice"):
+        read_controls(("head_strength=1", "head_strength=2"))
+
+
+def test_a_direction_reaches_the_generator(calls: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("seconds,gaze_yaw\n0,5\n1,-5\n")
+    options = [
+        *("--emotion", "happy:0.5", "--emotion", "surprised:0.25", "--gaze", "-10,5"),
+        *("--distance", "1.2", "--pose", "p.mp4", "--expression", "e.npz", "--blink-rate", "30"),
+        *("--head-motion", "0.5", "--mouth", "1.5", "--gaze-motion", "0.25"),
+        *("--expression-strength", "2", "--tracks", str(tmp_path / "t.csv")),
+        *("--model", "articulatory"),
+    ]
+    for command in (
+        ["generate", "a.png", "b.wav", "-o", "c.mp4", "--rights", "synthetic", "--refine", "off"],
+        ["sitter", "--speech", "b.wav", "-o", "c.mp4"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, *options])
+        assert ended.value.code == 0
+    wanted = PerformanceConfig(
+        emotion=(("happy", 0.5), ("surprised", 0.25)),
+        gaze=(-10.0, 5.0),
+        distance=1.2,
+        blink_rate_hz=0.5,
+        head_strength=0.5,
+        mouth_strength=1.5,
+        gaze_strength=0.25,
+        expression_strength=2.0,
+        timeline=(("gaze_yaw", ((0.0, 5.0), (1.0, -5.0))),),
+        model="articulatory",
+    )
+    for call in calls:
+        assert call["controls"] == wanted
+        assert (call["pose"], call["expression"]) == (Path("p.mp4"), Path("e.npz"))
+    assert calls[0]["refine"] is False
+
+
+def test_a_driving_performance_is_reenacted(calls: list[dict[str, Any]]) -> None:
+    with pytest.raises(SystemExit):
+        main(
+            [
+                *("generate", "a.png", "b.wav", "-o", "c.mp4", "--rights", "synthetic"),
+                *("--driving", "d.mp4"),
+            ]
+        )
+    assert (calls[0]["method"], calls[0]["driving"]) == ("reenact", Path("d.mp4"))
+    assert calls[0]["controls"] == PerformanceConfig()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--emotion", "hungry:0.5"], "hungry"),
+        (["--emotion", "happy:much"], "happy:much"),
+        (["--emotion", "happy:0.9", "--emotion", "sad:0.9"], "sum to 1.8"),
+        (["--gaze", "5"], "two angles"),
+        (["--gaze", "5,x"], "'x'"),
+        (["--gaze", "80,0"], "gaze_yaw"),
+        (["--distance", "7"], "distance"),
+        (["--model", "telepathy"], "telepathy"),
+        (["--tracks", "no.csv"], "no.csv"),
+        (["--head-motion", "1", "--control", "head_strength=1"], "same"),
+    ],
+)
+def test_what_cannot_be_directed_is_one_sentence(
+    calls: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["generate", "a.png", "b.wav", "-o", "c.mp4", "--rights", "synthetic", *options])
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert message in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    assert not calls
 
 
 def test_a_sitter_is_a_still_or_a_clip(

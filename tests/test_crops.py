@@ -38,7 +38,8 @@ class Script(FaceReader):
     def __init__(self, faces: list[list[Face]]) -> None:
         self.faces = iter(faces)
 
-    def read(self, image: Image) -> list[Face]:
+    def read(self, image: Image, *, drawn: bool = False) -> list[Face]:
+        del drawn
         return next(self.faces)
 
 

@@ -2,6 +2,7 @@
 nothing.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +154,47 @@ def test_reenactment_follows_a_performance(tmp_path: Path, portrait: Path, speec
     assert np.ptp(frames, axis=0).mean() < 3  # held still: only coding noise moves
 
 
+def test_what_was_asked_and_followed_is_on_record(
+    tmp_path: Path, clip: Clip, portrait: Path, speech: Path
+) -> None:
+    still = tmp_path / "still.npz"
+    Motion.still(5).save(still)
+    controls = PerformanceConfig(
+        emotion=(("happy", 0.5),),
+        gaze=(5.0, 0.0),
+        blink_rate_hz=0.0,
+        distance=1.2,
+        timeline=(("gaze_yaw", ((0.0, 5.0), (1.0, 0.0))),),
+    )
+    made = generate(
+        portrait,
+        speech,
+        tmp_path / "a.mp4",
+        rights="synthetic",
+        size=SIZE,
+        controls=controls,
+        pose=still,
+        expression=Motion.still(4),
+    )
+    assert made.id != clip.id
+    report = verify(Path(made.path))
+    recorded = {field.name for field in dataclasses.fields(PerformanceConfig)}
+    told = {name: v for name, v in report.label["controls"].items() if name in recorded}
+    assert PerformanceConfig.from_dict(told) == controls
+    assert {item.role: item.sha256 for item in report.ingredients} == {
+        "portrait": sha256_file(portrait),
+        "audio": sha256_file(speech),
+        "pose": sha256_file(still),
+    }
+    assert made.parents["pose"] == sha256_file(still)
+    assert any("distance 1.2" in text for text in made.warnings)
+    with pytest.raises(ConfigError, match="input"):
+        generate(
+            portrait, speech, Path(made.path), rights="synthetic", driving=Path(made.path),
+            method="reenact", force=True,
+        )  # fmt: skip
+
+
 def test_a_sitter_is_pristine_and_released(pristine: Clip) -> None:
     path = Path(pristine.path)
     report = verify(path)
@@ -187,6 +229,17 @@ def test_a_sitters_still_is_released(tmp_path: Path) -> None:
         ({"rights": ""}, RightsError, "public-domain"),
         ({"method": "swap"}, ConfigError, "talk, reenact"),
         ({"method": "reenact"}, ConfigError, "performance"),
+        ({"driving": Motion.still(3)}, ConfigError, "reenact"),
+        (
+            {
+                "method": "reenact",
+                "driving": Motion.still(3),
+                "controls": PerformanceConfig(distance=1.2),
+            },
+            ConfigError,
+            "talk",
+        ),
+        ({"pose": Path("no.npz")}, InputError, "no.npz"),
         ({"size": 511}, ConfigError, "511"),
         ({"face": 2}, FaceError, "face 2"),
         ({"face": 0}, FaceError, "face 0"),

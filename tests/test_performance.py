@@ -1,11 +1,15 @@
 """A whole performance: determinism, human rates, stillness, controls, ten minutes."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from obverse.errors import ConfigError
 from obverse.generator.articulation import Articulation, articulate
+from obverse.generator.controls import eye_turn
 from obverse.generator.motion import EXPRESSIONS, FPS, Motion, expression_index
 from obverse.generator.performance import (
     MOTION_MODELS,
@@ -17,6 +21,7 @@ from obverse.generator.prosody import read_prosody
 from obverse.generator.speech import RATE_HZ, Speech, read_speech_features
 from obverse.generator.voices import list_voices, read_voice
 
+RULES = PerformanceConfig(model="articulatory")
 MOUTH = [name for name in EXPRESSIONS if name.startswith(("jaw", "mouth", "tongue"))]
 
 
@@ -31,7 +36,7 @@ def minute() -> Speech:
 
 @pytest.fixture(scope="module")
 def motion(minute: Speech) -> Motion:
-    return perform(minute, 7)
+    return perform(minute, 7, RULES)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def heard(minute: Speech) -> Articulation:
 
 
 def _act(speech: Speech, heard: Articulation, seed: int) -> Motion:
-    return ArticulatoryModel().act(speech, heard, seed, PerformanceConfig())
+    return ArticulatoryModel().act(speech, heard, seed, PerformanceConfig().tracks(speech.frames))
 
 
 def _column(motion: Motion, name: str) -> npt.NDArray[np.float32]:
@@ -53,7 +58,7 @@ def _blinks(motion: Motion) -> npt.NDArray[np.int64]:
 
 
 def test_same_seed_same_motion_other_seed_other_motion(minute: Speech, motion: Motion) -> None:
-    again, other = perform(minute, 7), perform(minute, 8)
+    again, other = perform(minute, 7, RULES), perform(minute, 8, RULES)
     assert np.array_equal(motion.expression, again.expression)
     assert np.array_equal(motion.rotation, again.rotation)
     assert np.array_equal(motion.translation, again.translation)
@@ -65,7 +70,7 @@ def test_same_seed_same_motion_other_seed_other_motion(minute: Speech, motion: M
 
 @pytest.mark.parametrize(("samples", "frames"), [(1, 1), (640, 1), (641, 2), (RATE_HZ, 25)])
 def test_length_is_seconds_times_25_rounded_up(samples: int, frames: int) -> None:
-    assert len(perform(read_speech_features(np.zeros(samples)), 0)) == frames
+    assert len(perform(read_speech_features(np.zeros(samples)), 0, RULES)) == frames
 
 
 def test_blinks_come_at_human_rates_and_shapes(minute: Speech, heard: Articulation) -> None:
@@ -120,7 +125,7 @@ def test_head_moves_more_while_speaking_than_in_silence(
 
 
 def test_mouth_is_quiet_in_silence_but_the_face_lives() -> None:
-    motion = perform(read_speech_features(np.zeros(20 * RATE_HZ)), 3)
+    motion = perform(read_speech_features(np.zeros(20 * RATE_HZ)), 3, RULES)
     for name in MOUTH:
         assert np.abs(np.diff(_column(motion, name))).max() < 0.01, name
     assert _column(motion, "jawOpen").max() == 0.0
@@ -154,11 +159,12 @@ def test_strengths_scale_and_zero_is_still(minute: Speech, motion: Motion) -> No
             gaze_strength=0.0,
             expression_strength=0.0,
             blink_rate_hz=0.0,
+            model="articulatory",
         ),
     )
     assert np.abs(still.expression).max() == 0.0
     assert np.abs(still.rotation).max() == 0.0
-    half = perform(minute, 7, PerformanceConfig(head_strength=0.5))
+    half = perform(minute, 7, dataclasses.replace(RULES, head_strength=0.5))
     assert np.allclose(half.rotation, 0.5 * motion.rotation, atol=1e-6)
     assert np.array_equal(_column(half, "jawOpen"), _column(motion, "jawOpen"))
 
@@ -166,7 +172,7 @@ def test_strengths_scale_and_zero_is_still(minute: Speech, motion: Motion) -> No
 @pytest.mark.slow
 def test_ten_minutes_neither_drift_nor_grow(minute: Speech) -> None:
     samples = np.tile(minute.samples, 10)
-    motion = perform(read_speech_features(samples), 5)
+    motion = perform(read_speech_features(samples), 5, RULES)
     assert len(motion) == 15_000
     minutes = np.rad2deg(motion.rotation).reshape(10, 1500, 3)
     assert np.abs(minutes.mean(1)).max() < 2.5
@@ -185,12 +191,34 @@ def test_ten_minutes_neither_drift_nor_grow(minute: Speech) -> None:
         {"gaze_strength": np.nan},
     ],
 )
-def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PerformanceConfig(**wrong)
 
 
-def test_an_unknown_model_is_named(minute: Speech) -> None:
+def test_an_unknown_model_is_named() -> None:
     with pytest.raises(ConfigError, match="articulatory"):
-        perform(minute, 0, model="telepathy")
-    assert set(MOTION_MODELS) == {"articulatory"}
+        PerformanceConfig(model="telepathy")
+    assert set(MOTION_MODELS) == {"flow", "articulatory"}
+
+
+def test_the_rules_heed_emotion_gaze_and_distance(minute: Speech, motion: Motion) -> None:
+    asked = dataclasses.replace(
+        RULES, emotion=(("happy", 0.8),), gaze=(12.0, 6.0), distance=1.2, blink_rate_hz=0.6
+    )
+    told = perform(minute, 7, asked)
+    change = (told.expression - motion.expression).mean(0)
+    assert change[expression_index("mouthSmileLeft")] > 0.35
+    assert abs(change[expression_index("browDownLeft")]) < 0.05
+    looks = np.median(eye_turn(told.expression) - eye_turn(motion.expression), 0)
+    assert np.rad2deg(looks) == pytest.approx([12.0, 6.0], abs=1.0)
+    assert np.allclose(told.translation[:, 2] - motion.translation[:, 2], 2.8, atol=1e-4)
+    assert len(_blinks(told)) > 1.5 * len(_blinks(motion))
+
+
+def test_blinks_follow_their_rate_over_time(minute: Speech) -> None:
+    track = ((0.0, 0.0), (29.9, 0.0), (30.0, 0.7))
+    told = perform(minute, 7, dataclasses.replace(RULES, timeline=(("blink_rate_hz", track),)))
+    begun = _blinks(told)
+    assert (begun < 30 * FPS).sum() == 0
+    assert (begun >= 30 * FPS).sum() >= 10

@@ -174,7 +174,8 @@ def test_short_gaps_are_bridged_and_long_ones_flagged() -> None:
     wanted = reading.rotation[:, 1].copy()
     reading = _without(_without(reading, 10, 15), 40, 70)
     got = motion_of(reading)
-    assert np.allclose(got.motion.rotation[3:-3, 1], wanted[3:-3], atol=2e-3)
+    yaw = got.motion.rotation[:, 1]
+    assert np.allclose(np.diff(yaw)[5:-5], np.diff(wanted)[5:-5], atol=3e-4)
     assert got.seen[10:15].all()
     assert not got.seen[40:70].any()
     assert got.quality.seen == pytest.approx(45 / 80)
@@ -191,7 +192,9 @@ def test_turning_about_the_neck_is_no_translation() -> None:
     reading.scale[:] = 60.0 / near
     reading.centre[:] = [100.0, 120.0] + offset[:, :2] * reading.scale[:, None]
     rest = Rest(np.zeros(OUTPUTS), np.zeros(3), 60.0, np.array([100.0, 120.0]))
-    assert np.abs(reading.relative_to(rest).translation).max() < 0.02
+    assert (
+        np.abs(reading.relative_to(rest).translation).max() < 0.05
+    )  # 5 times that without the arm
 
 
 def test_a_step_back_is_depth() -> None:

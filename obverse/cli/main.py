@@ -14,19 +14,23 @@ from obverse.errors import ObverseError
 __all__ = ["VERBS", "cli", "main"]
 
 # Verb: its line in `obverse --help`. The verb `x` is the command `x` in the module
-# `obverse.cli.x`, which is imported only when it is called, so that asking for help does not load
-# torch.
+# `obverse.cli.x` (or what `_COMMANDS` names), which is imported only when it is called, so that
+# asking for help does not load torch.
 VERBS = {
     "demo": "Run the whole chain, small, and make one page of it.",
     "generate": "Make a portrait speak.",
+    "live": "Let a portrait speak while somebody does.",
     "sitter": "Show a virtual person, still or speaking.",
     "corpus": "Make many clips with their pristine twins, labels and splits.",
     "train": "Train a model that ships, on bundled or own data.",
     "detect": "Score clips with a detector.",
     "mark": "Put a watermark into a video, or read it.",
     "inspect": "Show a file's manifest and mark, and whether they belong together.",
+    "eval": "Measure clips, each measurement a table with intervals.",
     "doctor": "Say what this machine lacks and how to mend it.",
 }
+# Verbs that Python has another use for.
+_COMMANDS = {"eval": "evaluate"}
 
 
 class _Verbs(click.Group):
@@ -42,8 +46,8 @@ class _Verbs(click.Group):
         del ctx
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"obverse.cli.{cmd_name}")
-        command = getattr(module, cmd_name)
+        name = _COMMANDS.get(cmd_name, cmd_name)
+        command = getattr(importlib.import_module(f"obverse.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

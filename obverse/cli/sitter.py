@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from obverse.cli.generate import read_controls, show_clip
+from obverse.cli.generate import Direction, performance_options, show_clip
 from obverse.cli.progress import progress_bar
 from obverse.errors import ConfigError
 
@@ -25,13 +25,7 @@ __all__ = ["sitter"]
 )
 @click.option("--size", default=512, show_default=True, help="Pixels of a side, even, 128 to 2048.")
 @click.option("--take", default=0, show_default=True, help="Seed of the performance.")
-@click.option(
-    "--control",
-    "controls",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="How it is performed, such as head_strength=0.5; may be repeated.",
-)
+@performance_options
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object.")
 def sitter(
@@ -40,7 +34,7 @@ def sitter(
     speech: Path | None,
     size: int,
     take: int,
-    controls: tuple[str, ...],
+    direction: Direction,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -54,13 +48,13 @@ def sitter(
     \b
     Example:
       obverse sitter --seed 7 -o face.png
-      obverse sitter --seed 7 --speech voice.wav -o clip.mp4
+      obverse sitter --seed 7 --speech voice.wav -o clip.mp4 --emotion surprised:0.5
     """
     from obverse.generator.generate import generate_sitter, sitter_still
 
     if speech is None:
-        if controls or take:
-            raise ConfigError("--control and --take change a performance; give --speech as well.")
+        if direction.asked or take:
+            raise ConfigError("--take and the like change a performance; give --speech as well.")
         show_clip(sitter_still(seed, output, size=size, force=force), as_json)
         return
     with progress_bar("sitter", "frame") as tell:
@@ -70,7 +64,9 @@ def sitter(
             output,
             performance_seed=take,
             size=size,
-            controls=read_controls(controls),
+            controls=direction.config,
+            pose=direction.pose,
+            expression=direction.expression,
             force=force,
             progress=tell,
         )

@@ -21,6 +21,7 @@ def train() -> None:
     Example:
 
         obverse train detector --data corpus/clips.parquet -o run
+        obverse train motion --videos clips/ -o run
     """
 
 
@@ -92,4 +93,83 @@ def detector(
             f"{output}: {report.clips['train']} clips learned, {report.clips['val']} to choose "
             f"epoch {report.best_epoch} (validation AUC {report.val_auc:.3f}), "
             f"{report.seconds:.0f} s"
+        )
+
+
+@train.command()
+@click.option(
+    "--videos",
+    type=click.Path(path_type=Path),
+    help="A folder of videos of talking heads; their motion is read first.",
+)
+@click.option(
+    "--corpus", type=click.Path(path_type=Path), help="A corpus of motion that is made already."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The run, a folder."
+)
+@click.option(
+    "--begin",
+    type=click.Path(path_type=Path),
+    help="checkpoint.pt of another run to begin with; its space of motion is kept.",
+)
+@click.option("--steps", type=int, help="Steps in all; 3600 by default.")
+@click.option("--batch", type=int, help="Windows in a step, over all processes.")
+@click.option("--hops", type=int, help="Length of a window in hops of 0.2 s; 20 by default.")
+@click.option("--learning-rate", type=float, help="At its peak.")
+@click.option("--width", type=int, help="Of the network; a multiple of its 5 heads.")
+@click.option("--layers", type=int, help="Of the network.")
+@click.option("--seed", type=int, help="Another seed draws other weights and batches.")
+@click.option("--threads", type=int, help="CPU threads.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
+@click.option("--force", is_flag=True, help="Train a finished run anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def motion(
+    videos: Path | None,
+    corpus: Path | None,
+    output: Path,
+    begin: Path | None,
+    force: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train the learned motion model on videos of talking heads, or on a corpus of motion.
+
+    The run's folder gets motion.onnx with its card. What was stopped goes on where it was. Several
+    processes or GPUs: torchrun --nproc-per-node N $(which obverse) train motion ...
+
+    Example:
+
+        obverse train motion --videos clips/ -o run
+    """
+    from obverse.errors import ConfigError
+    from obverse.generator.train_motion import TrainMotionConfig
+    from obverse.generator.train_motion import train as train_motion
+
+    if (videos is None) == (corpus is None):
+        raise ConfigError("give either --videos DIR or --corpus DIR, and not both.")
+    config = TrainMotionConfig(
+        **{name: value for name, value in settings.items() if value is not None}
+    )
+    bars: dict[str, Tell] = {}
+    with contextlib.ExitStack() as stack:
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = stack.enter_context(progress_bar("train", what))
+            bars[what](done, total)
+
+        if videos is not None:
+            from obverse.generator.video_corpus import videos_to_corpus
+
+            work = output.with_name(f"{output.name}-motion")
+            corpus = videos_to_corpus(videos, work, progress=progress)
+        assert corpus is not None
+        report = train_motion(corpus, output, config, begin=begin, force=force, progress=progress)
+    if as_json:
+        click.echo(json.dumps({"run": str(output), **report}))
+    else:
+        click.echo(
+            f"{output}: {report['steps']} steps on {report['minutes']:g} minutes of motion, "
+            f"{report['parameters'] / 1e6:.2f} M parameters, loss {report['loss']:.3f}"
         )
