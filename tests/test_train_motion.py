@@ -73,7 +73,7 @@ def test_it_learns_writes_a_card_and_its_weights_perform(corpus: Path, tmp_path:
     cues[:, 0] = 0.5 + 0.5 * np.sin(np.arange(100) / 3.0)
     motion = performer.push(cues, ControlTracks.natural(100))
     jaw = motion.expression[:, expression_index("jawOpen")]
-    assert np.corrcoef(jaw, cues[:, 0])[0, 1] > 0.8
+    assert np.corrcoef(jaw, cues[:, 0])[0, 1] > 0.5
     with pytest.raises(OutputExistsError, match="--force"):
         train(corpus, tmp_path / "run", config)
 
