@@ -28,6 +28,7 @@ from obverse.weights import sha256_file
 __all__ = [
     "MEASURES",
     "THEVAL",
+    "UNSTEADY",
     "About",
     "ClipRealism",
     "Measure",
@@ -41,6 +42,7 @@ Status = Literal["ok", "missing", "error"]
 Progress = Callable[[int, int, str], None]  # films done, films in all, the one that was done
 
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts")
+UNSTEADY = 10.0  # jitter above which a face is read unsteadily, thousandths of the eyes' distance
 CLOSED_GAP = 0.03  # of the eyes' outer distance: landmarks of closed lips are no farther apart
 FACE_SHARE = 0.44  # of a square head-and-shoulders frame that a face takes from brow to chin
 SQUARE = 0.02  # relative difference of the sides below which a frame is square

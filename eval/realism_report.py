@@ -3,13 +3,14 @@
 import csv
 import json
 import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from obverse.errors import OutputExistsError
+from obverse.errors import ConfigError, OutputExistsError
 from obverse.eval import dynamics
 from obverse.eval.dynamics import FPS, LEVEL_HZ
 from obverse.eval.realism import MEASURES, ClipRealism
@@ -17,7 +18,14 @@ from obverse.eval.realism_table import MeasureRow, RealismTable, rows_of
 from obverse.eval.realism_tracks import ClipTracks
 from obverse.faces.pose import head_pose
 
-__all__ = ["format_table", "plot_distributions", "plot_tracks", "require_place", "write_report"]
+__all__ = [
+    "format_table",
+    "plot_distributions",
+    "plot_tracks",
+    "require_place",
+    "score_absent",
+    "write_report",
+]
 
 CLIPS_BLUE, REAL_ORANGE, GREY = "#2f6db3", "#d9822b", "#8a8a8a"
 SUFFIXES = (".png", ".svg")
@@ -52,9 +60,7 @@ def format_table(table: RealismTable) -> str:
         for line in lines
     ]
     counts = table.counts
-    score = (
-        "not known, since not every measure of it was taken" if table.score is None else table.score
-    )
+    score = score_absent(table) if table.score is None else table.score
     text.append(f"score (mean closeness of *), against {table.against}: {score}")
     text.append(
         f"{counts['clips']} clips: {counts['ok']} measured, {counts['missing']} without a face, "
@@ -63,12 +69,32 @@ def format_table(table: RealismTable) -> str:
     return "\n".join(text)
 
 
+def score_absent(table: RealismTable) -> str:
+    """Say why a table has no score."""
+    names = ", ".join(table.missing) or "a measure of it"
+    return f"not known, since these were not measured in the clips or have no reference: {names}"
+
+
 def require_place(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds a report already, unless it may be replaced.
+    """Refuse a folder that cannot be written, or holds a report that may not be replaced.
 
     Raises:
-        OutputExistsError: it does, and `force` is not set.
+        ConfigError: it is a file, or nothing can be written there.
+        OutputExistsError: it holds a report, and `force` is not set.
     """
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise ConfigError(f"{there} is a file, and the report needs a folder; give another one.")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        reason = error.strerror or "refused"
+        raise ConfigError(
+            f"nothing can be written into {there} ({reason}); give another folder for the report."
+        ) from error
     if (folder / "realism.json").exists() and not force:
         raise OutputExistsError(f"{folder} holds a report; use --force to replace it.")
 

@@ -48,6 +48,15 @@ class RealismTable:
     score: Interval | None  # mean closeness of THEVAL; None unless each of them was measured
     counts: Mapping[str, int]  # clips, ok, missing, error
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Measures of the score that no clip allowed, or that have no reference."""
+        return tuple(
+            row.measure.name
+            for row in self.rows
+            if row.measure.name in THEVAL and (row.interval is None or not row.reference)
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the table as plain objects; what was not measured is null."""
         measures = {}
@@ -70,6 +79,7 @@ class RealismTable:
                 "low": None if score is None else score.low,
                 "high": None if score is None else score.high,
                 "measures": list(THEVAL),
+                "missing": list(self.missing),
                 "against": self.against,
             },
             "counts": dict(self.counts),

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import threading
 import time
 import uuid
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 import obverse
 from obverse.clip import Clip, lineage_id
-from obverse.errors import ConfigError, OutputExistsError, StreamError
+from obverse.errors import ConfigError, OutputExistsError, ReleaseError, StreamError
 from obverse.generator.motion import FPS
 from obverse.generator.pipe import Pipe, PipeClosedError
 from obverse.generator.release import release, require_rights
@@ -41,9 +42,11 @@ __all__ = [
     "LiveShow",
     "broadcast",
     "pieces_of",
+    "require_folder",
 ]
 
 INDEX, PLAYLIST = "index.json", "playlist.m3u8"
+_SEGMENT = re.compile(r"segment-[0-9]{5}\.mp4")
 # 8 frames of picture last as long as a whole number of AAC frames (1024 samples) at 16 and 48 kHz:
 # a segment of them ends where its sound's last AAC frame does, and joins the next in any player.
 _FRAMES_TOGETHER = 8
@@ -207,6 +210,10 @@ class _Feeder:
     def stop(self) -> None:
         self._stop.set()
 
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
+
     def _run(self) -> None:
         pushed = 0
         self._clock.began = time.perf_counter()
@@ -222,7 +229,8 @@ class _Feeder:
                 self._sound.add(filmed)
                 self._talking.push(heard)
         except BaseException as error:  # noqa: BLE001 - raised again by whoever pulls
-            self.error = error
+            if not self.stopped:  # what comes after the end of the speech is nobody's
+                self.error = error
         finally:
             self._talking.finish()
 
@@ -280,16 +288,21 @@ def broadcast(
         force: replace a performance that is in the folder.
         on_segment: told of each clip once its file is there.
 
-    An interrupt (Ctrl-C) ends the speech; what was said is still shown and released.
+    An interrupt (Ctrl-C) ends the speech; what was said is still shown and released. A second one
+    ends the show.
+
+    A performance that is replaced stays until the first new segment is there. Of its files only
+    those go that its index lists.
 
     Raises:
+        ConfigError: an input would be overwritten, or the folder cannot be made.
         OutputExistsError: the folder holds a performance already and `force` is not set.
         StreamError: nothing was said.
         ObverseError: a segment could not be released; those before it remain.
     """
     config = config or LiveConfig()
     require_rights(clip)
-    _require_folder(folder, force=force)
+    require_folder(folder, inputs, force=force)
     clock, sound = _Clock(), _Sound(sound_hz)
     feeder = _Feeder(talking, speech, sound, clock, config.paced)
     studio = _Studio(
@@ -297,6 +310,7 @@ def broadcast(
         on_segment,
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_made(folder))
         stack.callback(talking.close)
         stack.callback(feeder.stop)
         stack.enter_context(studio)
@@ -314,32 +328,83 @@ def broadcast(
 
 
 def _pulled(talking: TalkingStream, feeder: _Feeder) -> Frame | None:
-    """Pull; the first interrupt ends the speech and not the show."""
+    """Pull; the first interrupt ends the speech, the second the show."""
     while True:
         try:
             # In short waits, or no interrupt would be noticed.
             frame = talking.pull(0.2)
         except KeyboardInterrupt:
+            if feeder.stopped:
+                raise
             feeder.stop()
+            talking.finish()  # the feeder may wait for a microphone that is quiet
             continue
         if frame is not None or talking.ended:
             return frame
 
 
-def _require_folder(folder: Path, *, force: bool) -> None:
+def require_folder(folder: Path, inputs: Mapping[str, Path], *, force: bool) -> None:
+    """Refuse a folder that cannot take a performance; nothing is made or removed.
+
+    Args:
+        folder: where segments, `PLAYLIST` and `INDEX` would go.
+        inputs: files that are read, by role.
+        force: a performance that is there may be replaced.
+
+    Raises:
+        ConfigError: the folder is a file, cannot be read, or holds an input that would be
+            overwritten.
+        OutputExistsError: it holds a performance, or a part of one, and `force` is not set.
+    """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder with -o.")
-    if (folder / INDEX).exists() and not force:
+    try:
+        names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}.") from error
+    place = folder.resolve()
+    for role, path in inputs.items():
+        for real in (path.resolve(), path.parent.resolve() / path.name):
+            if real.parent == place and _is_ours(real.name):
+                raise ConfigError(
+                    f"{path}, the {role}, would be overwritten by the performance; name another "
+                    "folder with -o."
+                )
+    there = [name for name in names if _is_ours(name)]
+    if there and not force:
         raise OutputExistsError(
-            f"{folder} holds a performance already; pass --force to replace it."
+            f"{folder} holds a performance already ({there[0]}); pass --force to replace it."
         )
+
+
+def _is_ours(name: str) -> bool:
+    return name in (INDEX, PLAYLIST) or _SEGMENT.fullmatch(name) is not None
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder; what was made and stays empty is removed again."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if force:
-            for left in (folder / INDEX, folder / PLAYLIST, *folder.glob("segment-*.mp4")):
-                left.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written to: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for path in new:
+                path.rmdir()
+
+
+def _listed(folder: Path) -> set[str]:
+    """Return the segments that the folder's index lists: what a performance left there."""
+    try:
+        entries = json.loads((folder / INDEX).read_text(encoding="utf-8"))["segments"]
+        names = {str(entry["file"]) for entry in entries}
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+    return {name for name in names if _SEGMENT.fullmatch(name)}
 
 
 class _Studio:
@@ -370,6 +435,7 @@ class _Studio:
         self._open: _Segment | None = None
         self.clips: list[Clip] = []
         self._entries: list[dict[str, Any]] = []
+        self._stale = _listed(folder) if force else set()  # of the performance before
 
     def __enter__(self) -> "_Studio":
         return self
@@ -382,6 +448,8 @@ class _Studio:
         self._pool.shutdown(wait=True)
         while self._making and self._making[0].done.exception() is None:
             self._take()
+        if self.clips:
+            self._remove({name for name in self._stale if name not in self._released})
 
     def show(self, frame: Frame) -> None:
         # A few are held back, so that the last segment is never too short to hold its mark.
@@ -448,8 +516,26 @@ class _Studio:
             }
         )
         self.write_index()
+        # Those begun are replaced by themselves.
+        self._remove({name for name in self._stale if name >= f"segment-{self._begun:05d}.mp4"})
         if self._told is not None:
             self._told(clip)
+
+    @property
+    def _released(self) -> set[str]:
+        return {Path(clip.path).name for clip in self.clips}
+
+    def _remove(self, names: set[str]) -> None:
+        """Remove segments of the performance before, now that this one is in its place."""
+        self._stale -= names
+        for name in names:
+            try:
+                (self._folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise ReleaseError(
+                    f"{self._folder / name} of the performance before cannot be removed: "
+                    f"{error.strerror}; remove it yourself."
+                ) from error
 
     def _release(self, number: int, first_frame: int, frames: Pipe[Frame]) -> tuple[Clip, float]:
         destination = self._folder / f"segment-{number:05d}.mp4"

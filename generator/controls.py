@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -22,6 +23,7 @@ from obverse.errors import ConfigError, InputError
 from obverse.generator.emotions import EMOTIONS
 from obverse.generator.eyes import COMPENSATION, LOOK_ASIDE, LOOK_DOWN, LOOK_UP
 from obverse.generator.motion import EXPRESSIONS, FPS, Motion, expression_index
+from obverse.media.container import require_file
 
 __all__ = [
     "CAMERA_DISTANCE",
@@ -64,6 +66,8 @@ TRACK_NAMES: tuple[str, ...] = tuple(RANGES)
 _UNITS = {"gaze_yaw": " degrees", "gaze_pitch": " degrees", "blink_rate_hz": " Hz"}
 _MOST_POINTS = 20_000  # a track is part of the clip's record
 _LONGEST_SECONDS = 86_400.0
+_MOST_BYTES = 4_000_000  # of a file of tracks: far more than its most points need
+_MOST_CELLS = 2_000_000  # aliases of YAML make many cells out of a small file
 
 # What speech does to the mouth stays the speech's when the play of a face comes from elsewhere; a
 # smile or a frown is taken where it is the stronger.
@@ -305,15 +309,23 @@ def read_tracks(path: Path) -> Tracks:
         InputError: the file cannot be read or is no table of numbers.
         ConfigError: a column is unknown, or a value is out of range.
     """
+    if path.is_file() and not path.stat().st_size:
+        raise InputError(f"{path} is empty and holds no control track; give columns of numbers.")
+    require_file(path)
+    if not path.is_file():
+        raise InputError(f"the control tracks {path} are no regular file; give a file.")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(
+            f"the control tracks {path} hold {path.stat().st_size} bytes; they may hold "
+            f"{_MOST_BYTES}: give fewer values, they are joined by straight lines."
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the control tracks {path} cannot be read: {error}.") from error
     kind = path.suffix.lower()
     if kind == ".csv":
-        rows: list[Mapping[str, Any]] = list(
-            csv.DictReader(io.StringIO(text), skipinitialspace=True)
-        )
+        rows = _csv_rows(path, text)
     elif kind in (".yaml", ".yml", ".json"):
         rows = _rows(path, text)
     else:
@@ -325,6 +337,8 @@ def read_tracks(path: Path) -> Tracks:
             raise InputError(
                 f"row {number} of {path} has no column {_SECONDS!r}, or more cells than columns."
             )
+        if len(named) < len(row):
+            raise InputError(f"row {number} of {path} names a column twice; give each one once.")
         at = _number(path, _SECONDS, number, named.pop(_SECONDS))
         for name, value in named.items():
             if value is None or (isinstance(value, str) and not value.strip()):
@@ -340,12 +354,56 @@ def read_tracks(path: Path) -> Tracks:
     return tracks
 
 
+def _csv_rows(path: Path, text: str) -> list[Mapping[Any, Any]]:
+    """Read rows from CSV text."""
+    try:
+        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+        names = [name.strip() for name in reader.fieldnames or () if name.strip()]
+        rows: list[Mapping[Any, Any]] = list(reader)
+    except csv.Error as error:
+        raise InputError(f"{path} is no CSV: {_brief(error)}; mend it.") from error
+    if len(names) != len(set(names)):
+        raise InputError(f"{path} names a column twice; give each one once.")
+    return rows
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without repeated names and without merge keys, which can grow beyond any memory."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse both in a mapping."""
+        _once([str(key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise ValueError("merge keys (<<) are not understood; write the values out")
+
+
+def _once(names: list[str]) -> None:
+    if len(names) != len(set(names)):
+        raise ValueError("a column is given twice; give each one once")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _once([name for name, _ in pairs])
+    return dict(pairs)
+
+
 def _rows(path: Path, text: str) -> list[Mapping[Any, Any]]:
     """Read rows from YAML or JSON text."""
     try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        if path.suffix.lower() == ".json":
+            content = json.loads(text, object_pairs_hook=_unique)
+        else:
+            content = yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise InputError(
+            f"{path} is nested too deeply; give columns of numbers or rows of them."
+        ) from error
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path} is no {path.suffix[1:].upper()}: {_brief(error)}.") from error
+    if isinstance(content, list | dict):
+        groups = content if isinstance(content, list) else content.values()
+        if sum(len(group) for group in groups if isinstance(group, list | dict)) > _MOST_CELLS:
+            raise InputError(f"{path} holds more than {_MOST_CELLS} cells; give fewer.")
     if isinstance(content, list) and all(isinstance(row, Mapping) for row in content):
         return content
     if isinstance(content, Mapping) and all(isinstance(cell, list) for cell in content.values()):
@@ -366,10 +424,19 @@ def _number(path: Path, name: str, row: int, value: Any) -> float:
         if isinstance(value, bool):
             raise ValueError
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except OverflowError as error:
         raise InputError(
-            f"{path} has {value!r} for {name} in row {row}; it must be a number."
+            f"{path} has too large a number for {name} in row {row}; give a smaller one."
+        ) from error
+    except (TypeError, ValueError) as error:
+        # What YAML nests by aliases has no end when it is written out.
+        plain = isinstance(value, str | bool)
+        said = reprlib.repr(value) if plain else f"a {type(value).__name__}"
+        raise InputError(
+            f"{path} has {said} for {name} in row {row}; it must be a number."
         ) from error
     if not math.isfinite(number):
-        raise InputError(f"{path} has {value!r} for {name} in row {row}; it must be finite.")
+        raise InputError(
+            f"{path} has {reprlib.repr(value)} for {name} in row {row}; it must be finite."
+        )
     return number

@@ -18,7 +18,7 @@ from obverse.generator.phones import ARTICULATORS, CLASSES, STEP_HZ
 from obverse.generator.speech import STEPS_PER_FRAME, Speech
 from obverse.weights import onnx_session, weight_path
 
-__all__ = ["CUES", "LOOK_AHEAD_FRAMES", "CueStream", "read_cues"]
+__all__ = ["CUES", "LOOK_AHEAD_FRAMES", "CueStream", "mono_samples", "read_cues"]
 
 LOOK_AHEAD_FRAMES = 4  # 160 ms
 
@@ -43,6 +43,7 @@ CUES: tuple[str, ...] = (
 
 Array = npt.NDArray[np.float32]
 
+_LOUDEST = 4.0  # decoders overshoot 1 a little; what is louder is in another unit
 _SILENCE = CLASSES.index("silence")
 # Places in the model's output; the classes come first.
 _FIRST_ARTICULATOR = len(CLASSES)
@@ -100,6 +101,26 @@ def _silence() -> tuple[Array, Array]:
     return recent, memory
 
 
+def mono_samples(samples: npt.ArrayLike) -> Array:
+    """Return samples as `[n] float32`; what cannot be mono sound in [-1, 1] is refused.
+
+    Raises:
+        InputError: they are not floating-point numbers in one row, not finite, or far too loud.
+    """
+    wanted = "give mono float samples [n] in [-1, 1] at 16 kHz"
+    try:
+        added = np.asarray(samples)
+    except (TypeError, ValueError):  # rows of unequal length, for one
+        raise InputError(f"samples of unequal length are no sound; {wanted}.") from None
+    if added.dtype.kind != "f":
+        raise InputError(f"samples of type {added.dtype} are no sound; {wanted}.")
+    if added.ndim != 1:
+        raise InputError(f"samples of shape {added.shape} are no sound; {wanted}.")
+    if len(added) and not (peak := float(np.abs(added).max())) <= _LOUDEST:
+        raise InputError(f"samples that reach {peak:g} are no sound; {wanted}.")
+    return added.astype(np.float32, copy=False)
+
+
 class CueStream:
     """Turns sound into cues as it comes. Memory and the cost of a frame do not grow."""
 
@@ -128,15 +149,11 @@ class CueStream:
         that are now known.
 
         Raises:
-            InputError: the samples are not finite or not mono, or the stream is finished.
+            InputError: these are no such samples, or the stream is finished.
         """
         if self._finished:
             raise InputError("this stream of cues is finished; start another.")
-        added = np.asarray(samples, np.float32)
-        if added.ndim != 1 or not np.isfinite(added).all():
-            raise InputError(
-                f"samples of shape {added.shape} are no sound; give finite mono samples [n]."
-            )
+        added = mono_samples(samples)
         self._samples += len(added)
         waiting = np.concatenate([self._waiting, added])
         whole = len(waiting) // FRAME * FRAME
@@ -261,7 +278,7 @@ def read_cues(source: Speech | npt.ArrayLike) -> Array:
         source: speech, or mono samples `[N]` at 16 kHz in [-1, 1].
 
     Raises:
-        InputError: the samples are not finite or not mono.
+        InputError: these are no such samples.
     """
     stream = CueStream()
     first = stream.push(source.samples if isinstance(source, Speech) else source)

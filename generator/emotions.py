@@ -185,8 +185,8 @@ def emotion_vector(pairs: Iterable[tuple[str, float]]) -> npt.NDArray[np.float32
     """Return intensities `[8]` in the order of `EMOTIONS`; neutral is what the others leave of 1.
 
     Args:
-        pairs: such as `[("happy", 0.7), ("surprised", 0.2)]`; none is a neutral face, and what is
-            said of neutral itself is taken from the others.
+        pairs: such as `[("happy", 0.7), ("surprised", 0.2)]`; none is a neutral face, and
+            neutral itself counts in the sum like any other.
 
     Raises:
         ConfigError: an unknown emotion, one that is named twice, an intensity outside [0, 1], or
@@ -203,12 +203,12 @@ def emotion_vector(pairs: Iterable[tuple[str, float]]) -> npt.NDArray[np.float32
             raise ConfigError(f"the intensity of {name} is {intensity}; it must lie in [0, 1].")
         named.add(name)
         vector[EMOTIONS.index(name)] = intensity
-    total = float(vector[1:].sum())
+    total = float(vector.sum())
     if total > 1.0 + 1e-6:
         raise ConfigError(
             f"the emotions' intensities sum to {total:.3g}; together they may be 1 at most."
         )
-    vector[0] = max(0.0, 1.0 - total)
+    vector[0] = max(0.0, 1.0 - float(vector[1:].sum()))
     return vector.astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from obverse.errors import ConfigError, WeightsError
+from obverse.errors import ConfigError, ObverseError, StreamError, WeightsError
 from obverse.generator.controls import ControlTracks, apply_edits
 from obverse.generator.cues import CUES, read_cues
 from obverse.generator.flow_play import Blinks, Neck, enliven, meet, strengthen
@@ -143,7 +143,16 @@ def _rounded_off(mouth: Array, before: Array | None) -> tuple[Array, Array]:
 
 @functools.lru_cache(maxsize=4)
 def _opened(path: Path) -> _Weights:
-    return _Weights(path)
+    if not path.is_file():
+        raise WeightsError(f"there is no motion model {path}; give the motion.onnx of a run.")
+    try:
+        return _Weights(path)
+    except ObverseError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors have no common base
+        raise WeightsError(
+            f"{path} is no motion model, or is damaged; give the motion.onnx of a run."
+        ) from error
 
 
 class FlowPerformer:
@@ -155,18 +164,19 @@ class FlowPerformer:
         weights: a motion model of one's own; None is the one that ships.
 
     Raises:
-        WeightsError: the weights are not there.
-        ConfigError: the seed is negative.
+        WeightsError: the weights are not there, or are no motion model.
+        ConfigError: the seed is no whole number in [0, 2**64).
     """
 
     def __init__(
         self, seed: int, guidance: Guidance | None = None, *, weights: Path | None = None
     ) -> None:
-        if seed < 0:
-            raise ConfigError(f"the seed is {seed}; it must be 0 or more.")
+        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not (whole and 0 <= seed < 2**64):
+            raise ConfigError(f"the seed is {seed!r}; it must be a whole number in [0, 2**64).")
         self._model = _opened(weights or weight_path(_PART, _WEIGHTS))
         self._guidance = guidance or Guidance()
-        self._key = seed % 2**64
+        self._key = int(seed)
         model, space = self._model, self._model.space
         rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, 1]))
         drawn = space.style_spread @ rng.standard_normal(len(STYLES)) * _STYLE_STRENGTH
@@ -186,13 +196,17 @@ class FlowPerformer:
         self._lips: Array | None = None  # the mouth of the last frame
         self._waiting: list[tuple[Array, ControlTracks]] = []
         self._waits = 0
+        self._finished = False
 
     def push(self, cues: npt.ArrayLike, controls: ControlTracks) -> Motion:
         """Take the next frames' cues `[t, C]` and controls; returns what can be performed now.
 
         Raises:
             ConfigError: the lengths or the columns do not fit.
+            StreamError: the performance is finished.
         """
+        if self._finished:
+            raise StreamError("the performance is finished; make another performer for more.")
         heard = np.asarray(cues, np.float32)
         if heard.ndim != 2 or heard.shape[1] != len(CUES) or len(heard) != len(controls):
             raise ConfigError(
@@ -204,7 +218,8 @@ class FlowPerformer:
         return self._perform(self._waits // HOP_FRAMES * HOP_FRAMES)
 
     def finish(self) -> Motion:
-        """Return the frames that are left, fewer than a hop."""
+        """Return the frames that are left, fewer than a hop; nothing can be pushed after them."""
+        self._finished = True
         return self._perform(self._waits)
 
     def _perform(self, count: int) -> Motion:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from obverse.clip import Clip
 from obverse.errors import ConfigError, InputError, RightsError
-from obverse.generator.broadcast import LiveConfig, LiveShow, broadcast, pieces_of
+from obverse.generator.broadcast import LiveConfig, LiveShow, broadcast, pieces_of, require_folder
 from obverse.generator.generate import SOUND_HZ, TOOL, read_followed
 from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import PerformanceConfig
@@ -88,6 +88,9 @@ def live(
         raise RightsError(
             f"{rights!r} states no right to use {portrait}; state one of {', '.join(RIGHTS)}."
         )
+    given = {"portrait": portrait, "audio": speech, "pose": pose, "expression": expression}
+    files = {role: path for role, path in given.items() if isinstance(path, Path)}
+    require_folder(folder, files, force=force)
     if seed < 0:
         raise ConfigError(f"the seed is {seed}; it must be a whole number from 0.")
     controls = controls or PerformanceConfig(model="flow")

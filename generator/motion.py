@@ -6,6 +6,7 @@ it and renderers consume it. Editing pose without expression is a matter of slic
 
 import dataclasses
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,10 @@ from obverse.errors import ConfigError, InputError
 __all__ = ["EXPRESSIONS", "FPS", "Motion", "expression_index", "rotation_matrix"]
 
 FPS = 25
+
+# Beyond these a file holds no performance. Heads far from the camera lie well away from the rest.
+_MOST_TURN = 1.3  # radians
+_MOST_SHIFT = (3.0, 3.0, 15.0)  # interocular distances, along x, y and z
 
 # Apple's ARKit blend-shape locations in alphabetical order, the order of the landmarker's own
 # outputs once its first output, _neutral, is left out, with tongueOut as the 52nd. "Left" is the
@@ -139,11 +144,50 @@ class Motion:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a performance written by `save`."""
+        """Read a performance written by `save`.
+
+        Raises:
+            InputError: the file is none, or holds what no head does.
+        """
+        none = f"{path} is not a motion file (.npz with expression, rotation, translation)."
+        if path.exists() and not path.is_file():
+            raise InputError(none)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["expression"], arrays["rotation"], arrays["translation"])
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+                parts = [arrays[field.name] for field in dataclasses.fields(cls)]
+        except _NO_ARRAYS as error:
+            raise InputError(none) from error
+        if any(not np.issubdtype(part.dtype, np.floating) for part in parts):
             raise InputError(
-                f"{path} is not a motion file (.npz with expression, rotation, translation)."
-            ) from error
+                f"{path} holds arrays of {', '.join(str(part.dtype) for part in parts)}; a motion "
+                "file's must be floating-point numbers."
+            )
+        with np.errstate(over="ignore"):  # what is too large is then not finite
+            expression, rotation, translation = (part.astype(np.float32) for part in parts)
+        try:
+            motion = cls(expression, rotation, translation)
+        except ConfigError as error:
+            raise InputError(f"{path} holds no motion: {error}") from error
+        except TypeError as error:  # a single number has no length
+            raise InputError(none) from error
+        for name, part, low, high in (
+            ("expression", expression, -0.01, 1.01),
+            ("rotation", rotation, -_MOST_TURN, _MOST_TURN),
+            *(
+                (f"translation {axis}", translation[:, index], -most, most)
+                for index, (axis, most) in enumerate(zip("xyz", _MOST_SHIFT, strict=True))
+            ),
+        ):
+            if part.size and not low <= part.min() <= part.max() <= high:
+                raise InputError(
+                    f"{path} holds {name} from {part.min():.3g} to {part.max():.3g}; it must lie "
+                    f"in [{low:g}, {high:g}]."
+                )
+        return cls(np.clip(motion.expression, 0.0, 1.0), rotation, translation)
+
+
+# What numpy raises of files that are damaged, encrypted, of other compression, or one bare array.
+_NO_ARRAYS = (
+    OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError,
+    MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip

@@ -70,11 +70,11 @@ class MotionCorpusConfig:
     """What the corpus is made of."""
 
     seed: int = 40
-    minutes: float = 70.0  # of sound
+    minutes: float = 66.0  # of sound
     performances: int = 3  # of each stretch, under conditions of their own
-    flite: int = 100  # sentences a flite voice
-    espeak: int = 6  # utterances a language of espeak-ng
-    kokoro: int = 0  # sentences a Kokoro voice; slow to make
+    flite: int = 90  # sentences a flite voice
+    espeak: int = 5  # utterances a language of espeak-ng
+    kokoro: int = 9  # sentences a Kokoro voice; slow to make
     workers: int = 1  # processes
 
     def __post_init__(self) -> None:

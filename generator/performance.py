@@ -81,14 +81,16 @@ class PerformanceConfig:
         """Refuse tracks of emotions that sum to more than 1 somewhere."""
         felt = {name: track for name, track in self.timeline if name in EMOTIONS}
         constant = sum(amount for name, amount in self.emotion if name not in felt)
-        for at in sorted({seconds for track in felt.values() for seconds, _ in track}):
-            total = constant + sum(
-                float(np.interp(at, *np.array(track).T)) for track in felt.values()
+        times = np.array(sorted({seconds for track in felt.values() for seconds, _ in track}))
+        totals = np.full(len(times), float(constant))
+        for track in felt.values():
+            totals += np.interp(times, *np.array(track, np.float64).T)
+        over = np.flatnonzero(totals > 1.0 + 1e-6)
+        if len(over):
+            raise ConfigError(
+                f"the emotions sum to {totals[over[0]]:g} at {times[over[0]]:g} s; they may sum to "
+                "1, a blend."
             )
-            if total > 1.0 + 1e-6:
-                raise ConfigError(
-                    f"the emotions sum to {total:g} at {at:g} s; they may sum to 1, a blend."
-                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a clip's record; `from_dict` reads them back.
@@ -101,7 +103,7 @@ class PerformanceConfig:
             "emotion": dict(self.emotion),
             "gaze": {"yaw": self.gaze[0], "pitch": self.gaze[1]},
             "timeline": {
-                name: {f"{seconds:g}": value for seconds, value in track}
+                name: {repr(float(seconds)): value for seconds, value in track}
                 for name, track in self.timeline
             },
         }

@@ -28,6 +28,7 @@ __all__ = ["Portrait", "PortraitConfig", "make_portrait", "read_portrait"]
 MIN_PICTURE_PX = 128
 MIN_INTEROCULAR_PX = 16
 MAX_YAW_DEGREES = 60.0
+_HULL_RIM = 0.12  # interocular distances
 _HAZE = 0.12  # interocular distances around the person within which a soft matte is hair
 
 
@@ -231,11 +232,14 @@ def _cut_out(
     picture: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.float32], source_sha256: str
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     matte = np.asarray(person_matte(picture), np.float32)
-    # The face is the person, whatever the matte thinks of a painted one.
+    # The face is the person, whatever the matte thinks of a painted one; but the hull bridges what
+    # is hollow between ear and jaw, so its rim is left to the matte.
     hull = cv2.convexHull(landmarks[:468, :2].astype(np.float32)).astype(np.int32)
     inside = np.zeros(matte.shape, np.uint8)
     cv2.fillConvexPoly(inside, hull, 255)
     interocular = _interocular(landmarks)
+    rim = 2 * max(1, round(_HULL_RIM * interocular)) + 1
+    inside = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim)))
     soft = cv2.GaussianBlur(inside, (0, 0), max(interocular * 0.03, 1.0)).astype(np.float32) / 255
     matte = np.maximum(matte, soft)
     # Only what hangs together with the face moves with it.

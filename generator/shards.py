@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ __all__ = [
 ]
 
 
+# What numpy raises of files that are damaged, encrypted, of other compression, or one bare array.
+_NO_ARRAYS = (
+    OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Shard:
     """A stretch of performance, `T` frames."""
@@ -47,13 +55,16 @@ class Shard:
     known: npt.NDArray[np.bool_]  # [3] whether emotion, gaze and distance were told
 
     def __post_init__(self) -> None:
-        """Refuse arrays whose shapes disagree."""
+        """Refuse arrays whose shapes disagree, and values that are not finite."""
         frames = len(self.motion)
         names = ("cues", "motion", "emotion", "gaze", "distance")
         shapes = tuple(getattr(self, name).shape for name in names)
         wanted = ((frames, len(CUES)), (frames, 58), (frames, 8), (frames, 2), (frames,))
         if shapes != wanted or self.known.shape != (3,):
             raise InputError(f"a shard has arrays of shapes {shapes}; it needs {wanted}.")
+        for name in names:
+            if not np.isfinite(getattr(self, name)).all():
+                raise InputError(f"a shard's {name} holds values that are not finite; remove it.")
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -106,21 +117,28 @@ def read_shard(path: Path) -> Shard:
             parts = {name: arrays[name].astype(np.float32) for name in
                      ("cues", "motion", "emotion", "gaze", "distance")}  # fmt: skip
             return Shard(**parts, known=arrays["known"].astype(bool))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no shard of a motion corpus.") from error
+    except _NO_ARRAYS as error:
+        raise InputError(f"{path} is no shard of a motion corpus; make the corpus anew.") from error
+    except InputError as error:
+        raise InputError(f"{path} is no shard of a motion corpus: {error}") from error
 
 
 def list_shards(folder: Path) -> list[Path]:
     """Return the shards that the folder's index lists, in order.
 
     Raises:
-        InputError: the folder has no index.
+        InputError: the folder has no index, or one that is damaged.
     """
     index = folder / "index.json"
     if not index.is_file():
         raise InputError(f"{folder} is no motion corpus: it has no index.json.")
-    rows = json.loads(index.read_text(encoding="utf-8"))["shards"]
-    return [folder / str(row["file"]) for row in rows]
+    try:
+        rows = json.loads(index.read_text(encoding="utf-8"))["shards"]
+        return [folder / str(row["file"]) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{index} is no index of a motion corpus; make the corpus anew."
+        ) from error
 
 
 def read_windows(folder: Path, frames: int, step: int | None = None) -> Iterator[Shard]:
@@ -137,7 +155,7 @@ def heard_by(path: Path) -> str:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return str(arrays["hearing"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    except _NO_ARRAYS:
         return ""
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from obverse.errors import ConfigError, InputError, StreamError
 from obverse.generator.controls import ControlTracks
-from obverse.generator.cues import LOOK_AHEAD_FRAMES, CueStream
+from obverse.generator.cues import LOOK_AHEAD_FRAMES, CueStream, mono_samples
 from obverse.generator.flow import FlowPerformer
 from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import PerformanceConfig
@@ -59,12 +59,12 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         """Refuse a stream that could not move."""
-        if self.unheard_seconds <= 0 or self.patience_seconds <= 0:
+        if not self.unheard_seconds > 0 or not self.patience_seconds > 0:
             raise ConfigError(
                 f"unheard_seconds is {self.unheard_seconds} and patience_seconds "
                 f"{self.patience_seconds}; both must be more than 0."
             )
-        if self.undrawn_frames < 1 or self.unpulled_frames < 1:
+        if not self.undrawn_frames >= 1 or not self.unpulled_frames >= 1:
             raise ConfigError(
                 f"undrawn_frames is {self.undrawn_frames} and unpulled_frames "
                 f"{self.unpulled_frames}; both must be 1 or more."
@@ -206,15 +206,11 @@ class TalkingStream:
         """Say something: samples `[n]`, mono at 16 kHz in [-1, 1]. Waits while the stream is full.
 
         Raises:
-            InputError: the samples are not finite mono, or the speech is finished.
+            InputError: these are no such samples, or the speech is finished.
             StreamError: the stream is closed, or nobody pulls.
             ObverseError: whatever went wrong in the stream.
         """
-        added = np.array(samples, np.float32)  # a copy: the caller may reuse the buffer
-        if added.ndim != 1 or not np.isfinite(added).all():
-            raise InputError(
-                f"samples of shape {added.shape} are no sound; give finite mono samples [n]."
-            )
+        added = mono_samples(samples).copy()  # the caller may reuse the buffer
         if self._finished:
             raise InputError("the speech of this stream is finished; start another stream.")
         for first in range(0, len(added), _BLOCK):

@@ -18,6 +18,7 @@ import json
 import logging
 import math
 import os
+import pickle
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -130,16 +131,40 @@ def _resume(
     path = run / CHECKPOINT
     if not path.is_file():
         return 0
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = _checkpoint(path)
     if saved["kept"] != kept:
         raise InputError(
             f"{run} holds a checkpoint of other settings or another corpus; give another folder or "
             "remove its checkpoint.pt."
         )
-    net.load_state_dict(saved["net"])
-    average.load_state_dict(saved["average"])
-    optimiser.load_state_dict(saved["optimiser"])
-    return int(saved["step"])
+    try:
+        net.load_state_dict(saved["net"])
+        average.load_state_dict(saved["average"])
+        optimiser.load_state_dict(saved["optimiser"])
+        return int(saved["step"])
+    except _NO_CHECKPOINT as error:
+        raise InputError(f"{path} is damaged; remove it, and the run begins anew.") from error
+
+
+# What torch raises of a file that is none of its own, or of weights that do not fit.
+_NO_CHECKPOINT = (
+    OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError,
+    pickle.UnpicklingError,
+)  # fmt: skip
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Read a run's checkpoint."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except _NO_CHECKPOINT as error:
+        raise InputError(
+            f"{path} is no checkpoint of a run, or is damaged; give another or remove it."
+        ) from error
+    wanted = {"step", "kept", "net", "average", "optimiser"}
+    if not isinstance(saved, dict) or not wanted <= saved.keys():
+        raise InputError(f"{path} is no checkpoint of a run; give a run's checkpoint.pt.")
+    return saved
 
 
 def _save(
@@ -193,10 +218,11 @@ def train(
         OutputExistsError: the run is finished, or is no training run.
     """
     config = TrainMotionConfig() if config is None else config
+    new = not run.exists()
     if int(os.environ.get("RANK", "0")) == 0:
         _claim(run, force)
     torch.set_num_threads(config.threads)
-    with _processes(config) as (rank, count, device):
+    with _emptied(run, new), _processes(config) as (rank, count, device):
         space = _space_of(begin) if begin is not None else None
         if rank == 0:
             prepare(corpus, run / TABLE, space=space, progress=progress)
@@ -210,6 +236,19 @@ def train(
             report["minutes"] = round(table.seconds / 60.0, 1)
             write_card(run, report, _about(corpus), config)
     return report
+
+
+@contextlib.contextmanager
+def _emptied(run: Path, new: bool) -> Iterator[None]:
+    """Leave no empty folder of a run that failed before it began, if it was `new`."""
+    try:
+        yield
+    except BaseException:
+        if new:
+            for folder in (run / TABLE, run):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        raise
 
 
 def _claim(run: Path, force: bool) -> None:
@@ -276,7 +315,14 @@ def _space_of(begin: Path) -> MotionSpace:
     """Return the space of a run's checkpoint."""
     if not begin.is_file():
         raise InputError(f"there is no checkpoint {begin} to begin with.")
-    return Table.load(begin.parent / TABLE).space
+    _checkpoint(begin)
+    try:
+        return Table.load(begin.parent / TABLE).space
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{begin.parent / TABLE} beside the checkpoint {begin.name} is absent or damaged; give "
+            "a checkpoint.pt in the folder of its run."
+        ) from error
 
 
 def _fit(
@@ -299,7 +345,13 @@ def _fit(
     )
     net = FlowNet(size).to(device)
     if begin is not None:
-        net.load_state_dict(torch.load(begin, map_location="cpu", weights_only=True)["average"])
+        try:
+            net.load_state_dict(_checkpoint(begin)["average"])
+        except _NO_CHECKPOINT as error:
+            raise InputError(
+                f"the checkpoint {begin} does not fit a network of width {config.width} and "
+                f"{config.layers} layers; give the settings of its run."
+            ) from error
     average = copy.deepcopy(net).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         net.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True

@@ -1,6 +1,7 @@
 import io
 import json
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from obverse.generator.broadcast import (
     pieces_of,
 )
 from obverse.generator.controls import ControlTracks
-from obverse.generator.live import spoken_into
+from obverse.generator.live import live, spoken_into
 from obverse.generator.motion import EXPRESSIONS, FPS, Motion
 from obverse.generator.release import release
 from obverse.generator.speech import RATE_HZ
@@ -90,7 +91,8 @@ def _show(folder: Path, seconds: float = 2.5, **changes: Any) -> LiveShow:
         "clip": _clip(),
         "speech": pieces_of(_sound(seconds, RATE_HZ), _sound(seconds, FILM_HZ), FILM_HZ),
     } | changes
-    with TalkingStream(_Drifting(), _CountingPerformer()) as talking:  # type: ignore[arg-type]
+    kind: type[TalkingStream] = options.get("stream", TalkingStream)
+    with kind(_Drifting(), _CountingPerformer()) as talking:  # type: ignore[arg-type]
         return broadcast(
             talking,
             options["speech"],
@@ -98,7 +100,7 @@ def _show(folder: Path, seconds: float = 2.5, **changes: Any) -> LiveShow:
             options["clip"],
             folder,
             lineage={"test": "show"},
-            inputs={},
+            inputs=options.get("inputs", {}),
             config=options["config"],
             force=options.get("force", False),
         )
@@ -199,6 +201,86 @@ def test_force_leaves_no_segment_of_the_old_one(tmp_path: Path) -> None:
     shown = _show(tmp_path, 0.6, force=True)
     assert [path.name for path in tmp_path.glob("*.mp4")] == ["segment-00000.mp4"]
     assert shown.clips[0].frames == 15
+
+
+def test_force_removes_only_what_the_old_index_lists(tmp_path: Path) -> None:
+    for number in (0, 1, 2):
+        (tmp_path / f"segment-{number:05d}.mp4").write_bytes(b"old")
+    listed = [{"file": f"segment-0000{number}.mp4"} for number in (0, 1)]
+    (tmp_path / INDEX).write_text(json.dumps({"segments": [*listed, {"file": "../mine.mp4"}]}))
+    theirs = [tmp_path / name for name in ("segment-mine.mp4", "segment-00002.mp4", "voice.wav")]
+    for path in theirs:
+        path.write_bytes(b"theirs")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(StreamError, match="nothing was said"):
+        _show(tmp_path, speech=[], force=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    _show(tmp_path, 0.6, force=True, inputs={"audio": tmp_path / "voice.wav"})
+    assert all(path.read_bytes() == b"theirs" for path in theirs)
+    assert not (tmp_path / "segment-00001.mp4").exists()
+    assert len(json.loads((tmp_path / INDEX).read_text())["segments"]) == 1
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_an_input_is_not_overwritten(tmp_path: Path, force: bool) -> None:
+    portrait = tmp_path / "segment-00007.mp4"
+    portrait.write_bytes(b"a face")
+    (tmp_path / "elsewhere").symlink_to(portrait)
+    for path in (portrait, tmp_path / "elsewhere"):
+        with pytest.raises(ConfigError, match="would be overwritten"):
+            live(path, io.BytesIO(), tmp_path, rights="synthetic", force=force)
+    assert portrait.read_bytes() == b"a face"
+
+
+@pytest.mark.parametrize("name", [INDEX, PLAYLIST, "segment-00031.mp4"])
+def test_any_part_of_a_performance_is_kept_before_anything_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("old")
+    with pytest.raises(OutputExistsError, match=name):
+        live(tmp_path / "absent.png", io.BytesIO(), tmp_path, rights="synthetic")
+    assert (tmp_path / name).read_text() == "old"
+
+
+class _Interrupted(TalkingStream):
+    """Ctrl-C is pressed once, or again, when so many frames were pulled."""
+
+    presses, frames_before = 1, 5
+
+    def pull(self, patience_seconds: float | None = None) -> Frame | None:
+        if self.frames_before == 0 and self.presses:
+            self.presses -= 1
+            raise KeyboardInterrupt
+        frame = super().pull(patience_seconds)
+        self.frames_before -= frame is not None
+        return frame
+
+
+class _InterruptedTwice(_Interrupted):
+    presses = 2
+
+
+def test_an_interrupt_ends_a_quiet_microphone(tmp_path: Path) -> None:
+    heard_again = threading.Event()
+
+    def quiet() -> Iterator[tuple[Samples, Samples]]:
+        yield from pieces_of(_sound(0.6, RATE_HZ), _sound(0.6, FILM_HZ), FILM_HZ)
+        heard_again.wait(60)
+        yield from pieces_of(_sound(0.6, RATE_HZ), _sound(0.6, FILM_HZ), FILM_HZ)
+
+    try:
+        shown = _show(tmp_path, speech=quiet(), stream=_Interrupted)
+        assert shown.latency.frames == 15
+        with pytest.raises(KeyboardInterrupt):
+            _show(tmp_path / "twice", speech=quiet(), stream=_InterruptedTwice)
+    finally:
+        heard_again.set()
+
+
+def test_a_folder_for_nothing_is_not_left(tmp_path: Path) -> None:
+    with pytest.raises(StreamError, match="nothing was said"):
+        _show(tmp_path / "new" / "show", speech=[])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_short_rest_joins_the_segment_before_it(tmp_path: Path) -> None:

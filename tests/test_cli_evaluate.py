@@ -101,3 +101,33 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert "is no folder" in capsys.readouterr().err
     assert run(["eval", "realism", str(tmp_path)]) == 2
     assert "holds no film" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_refused_before_measuring(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("it was measured")
+
+    monkeypatch.setattr("obverse.eval.realism.measure_clips", measured)
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    for place in (taken, taken / "below"):
+        assert run(["eval", "realism", str(films), "-o", str(place)]) == 2
+        assert "is a file" in capsys.readouterr().err
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: open("/proc/none/x", "wb"))  # noqa: SIM115
+    assert run(["eval", "realism", str(films), "-o", str(tmp_path / "new")]) == 2
+    assert "nothing can be written" in capsys.readouterr().err
+    assert run(["eval", "realism", str(films), "--seed", "-1"]) == 2
+    assert "--seed" in capsys.readouterr().err
+
+
+def test_it_says_why_there_is_no_score_and_which_films_tremble(
+    films: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("obverse.eval.realism.UNSTEADY", -1.0)
+    assert run(["eval", "realism", str(films), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["score"]["missing"] == ["silent_lip", "lip_sync"]
+    assert "reference: silent_lip, lip_sync" in captured.err
+    assert captured.err.count("has a jitter of") == 2

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -257,3 +258,44 @@ def test_eyes_and_camera_are_those_of_the_renderer() -> None:
     assert pytest.approx(down, rel=0.02) == LOOK_DOWN
     assert pytest.approx(up, rel=0.02) == LOOK_UP
     assert CAMERA_DISTANCE == _CAMERA_DISTANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.yaml", "[" * 20_000, "nested too deeply"),
+        ("a.json", f'[{{"seconds": 0, "happy": {"9" * 400}}}]', "too large a number"),
+        ("a.csv", "seconds,happy\n0," + "1" * 200_000, "is no CSV"),
+        ("a.csv", "seconds,happy,happy\n0,1,0", "twice"),
+        ("a.json", '{"seconds": [0], "happy": [1], "happy": [0]}', "twice"),
+        ("a.yaml", "seconds: [0]\nhappy: [1]\nhappy: [0]", "twice"),
+        ("a.yaml", "a: &a {x: 1}\nb: {<<: *a}", "merge"),
+        ("a.csv", "", "empty"),
+        ("a.csv", " " * 4_000_001, "bytes"),
+    ],
+)
+def test_hostile_tables_are_refused_in_a_sentence(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError, match=said) as caught:
+        read_tracks(path)
+    assert len(str(caught.value)) < 500 + len(str(path))
+
+
+def test_aliases_within_aliases_are_not_written_out(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
+    path = tmp_path / "plan.yaml"
+    path.write_text("- " + "\n  ".join(["seconds: 0", *lines]))
+    with pytest.raises(InputError, match="a list for a0"):
+        read_tracks(path)
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "plan.csv"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="no regular file"):
+        read_tracks(path)

@@ -108,3 +108,9 @@ def test_tempers_blend() -> None:
     tracks = temper_tracks(np.stack([emotion_vector([]), emotion_vector([("nervous", 1.0)])]))
     assert tracks["blink"].shape == (2,)
     assert tracks["blink"][1] > 1.5 * tracks["blink"][0]
+
+
+def test_neutral_counts_in_the_sum() -> None:
+    assert emotion_vector([("neutral", 0.2), ("happy", 0.5)])[0] == pytest.approx(0.5)
+    with pytest.raises(ConfigError, match="sum to"):
+        emotion_vector([("neutral", 0.8), ("happy", 0.5)])

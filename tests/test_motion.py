@@ -63,3 +63,41 @@ def test_bad_motions_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a motion file"):
         Motion.load(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("expression", 1.2, "expression from"),
+        ("rotation", 2.0, "rotation from"),
+        ("translation", 40.0, "translation x from"),
+        ("rotation", np.nan, "not finite"),
+        ("rotation", 1, "floating-point"),
+        ("rotation", "a", "floating-point"),
+        ("rotation", 1j, "floating-point"),
+    ],
+)
+def test_files_of_what_no_head_does_are_refused(
+    tmp_path: Path, part: str, value: float | str, said: str
+) -> None:
+    shapes = {"expression": (3, 52), "rotation": (3, 3), "translation": (3, 3)}
+    arrays = {name: np.zeros(shape) for name, shape in shapes.items()}
+    arrays[part] = np.full(shapes[part], value)
+    path = tmp_path / "motion.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=said) as caught:
+        Motion.load(path)
+    assert "motion.npz" in str(caught.value)
+
+
+def test_files_of_doubles_and_far_heads_are_read_and_bare_arrays_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "motion.npz"
+    far = np.tile([0.0, 0.0, 4.2], (3, 1))
+    np.savez(path, expression=np.full((3, 52), 1.005), rotation=np.zeros((3, 3)), translation=far)
+    motion = Motion.load(path)
+    assert motion.expression.dtype == np.float32
+    assert motion.expression.max() == 1.0
+    with path.open("wb") as stream:
+        np.save(stream, np.zeros(4))
+    with pytest.raises(InputError, match="not a motion file"):
+        Motion.load(path)

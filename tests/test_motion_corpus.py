@@ -18,7 +18,7 @@ from obverse.generator.shards import list_shards, read_shard
 from obverse.generator.training_speech import Spoken
 from obverse.generator.voices import list_voices, read_voice
 
-CONFIG = MotionCorpusConfig(minutes=0.4, performances=2, flite=1, espeak=0)
+CONFIG = MotionCorpusConfig(minutes=0.4, performances=2, flite=1, espeak=0, kokoro=0)
 
 
 def _spoken() -> list[Spoken]:

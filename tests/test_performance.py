@@ -222,3 +222,17 @@ def test_blinks_follow_their_rate_over_time(minute: Speech) -> None:
     begun = _blinks(told)
     assert (begun < 30 * FPS).sum() == 0
     assert (begun >= 30 * FPS).sum() >= 10
+
+
+def test_a_record_keeps_every_digit() -> None:
+    timeline = (("happy", ((0.0, 0.0), (1234.56789, 0.25), (1234.56791, 0.5))), ("sad", ((1, 0),)))
+    config = PerformanceConfig(emotion=(("angry", 0.2),), gaze=(1.5, -2.0), timeline=timeline)
+    assert PerformanceConfig.from_dict(config.to_dict()) == config
+
+
+def test_long_tracks_of_emotions_are_summed_in_one_go() -> None:
+    long = tuple((n / 10.0, 0.5) for n in range(9_000))
+    late = ((0.0, 0.5), (899.8, 0.5), (899.9, 0.75))
+    PerformanceConfig(timeline=(("happy", long), ("sad", ((0.0, 0.5),))))
+    with pytest.raises(ConfigError, match=r"sum to 1.25 at 899.9 s"):
+        PerformanceConfig(timeline=(("happy", long), ("sad", late)))

@@ -64,6 +64,7 @@ def test_a_closed_flat_mouth_is_what_was_drawn() -> None:
     assert (flat == drawn).all()
 
 
+@pytest.mark.slow
 def test_a_sitters_pairs_meet_at_the_lips(tmp_path: Path) -> None:
     pairs = sitter_pairs(1, 2, np.random.default_rng(0))
     assert pairs is not None

@@ -72,3 +72,25 @@ def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
     good = _shard(4)
     with pytest.raises(InputError, match="shapes"):
         Shard(good.cues[:3], good.motion, good.emotion, good.gaze, good.distance, good.known)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"shards": 3}', '{"shards": [3]}', "\xff"])
+def test_a_damaged_index_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "index.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"index\.json"):
+        list_shards(tmp_path)
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "00000.npz"
+    write_shard(path, _shard(300), "")
+    content = bytearray(path.read_bytes())
+    content[200:400] = bytes(200)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"00000\.npz"):
+        read_shard(path)
+    arrays = {name: getattr(_shard(5), name) for name in Shard.__slots__}
+    arrays["motion"][2, 3] = np.nan
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=r"00000\.npz.*motion.*not finite"):
+        read_shard(path)

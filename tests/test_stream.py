@@ -1,9 +1,11 @@
 import contextlib
+import math
 import os
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -219,9 +221,13 @@ def test_a_clip_that_is_left_in_the_middle_leaves_no_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((2, 3), np.float32), np.array([np.nan], np.float32), np.zeros((), np.float32)]
-)
-def test_what_is_no_sound_is_refused(bad: npt.NDArray[np.float32]) -> None:
+    "bad",
+    [
+        np.zeros((2, 3), np.float32), np.array([np.nan], np.float32), np.zeros((), np.float32),
+        np.zeros(640, np.int16), np.array([300.0], np.float32), "sound", [[0.1], [0.1, 0.2]],
+    ],
+)  # fmt: skip
+def test_what_is_no_sound_is_refused(bad: Any) -> None:
     with _stream() as talking, pytest.raises(InputError, match="no sound"):
         talking.push(bad)
 
@@ -232,8 +238,12 @@ def test_a_model_that_needs_all_speech_cannot_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"unheard_seconds": 0.0}, {"undrawn_frames": 0}, {"patience_seconds": -1.0}]
-)
+    "settings",
+    [
+        {"unheard_seconds": 0.0}, {"undrawn_frames": 0}, {"patience_seconds": -1.0},
+        {"unheard_seconds": math.nan}, {"patience_seconds": math.nan},
+    ],
+)  # fmt: skip
 def test_limits_that_hold_nothing_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         StreamConfig(**settings)  # type: ignore[arg-type]

@@ -38,7 +38,13 @@ def evaluate() -> None:
     "--no-cache", is_flag=True, help="Read every film anew, and keep nothing of what is read."
 )
 @click.option("--tracks", default=3, show_default=True, help="Films drawn over time in the report.")
-@click.option("--seed", default=0, show_default=True, help="Of the intervals' bootstrap.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the intervals' bootstrap.",
+)
 @click.option("--force", is_flag=True, help="Replace a report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def realism(
@@ -62,8 +68,13 @@ def realism(
 
         obverse eval realism clips --real real_clips -o report --jobs 2
     """
-    from obverse.eval.realism import find_clips, measure_clips
-    from obverse.eval.realism_report import format_table, require_place, write_report
+    from obverse.eval.realism import UNSTEADY, find_clips, measure_clips
+    from obverse.eval.realism_report import (
+        format_table,
+        require_place,
+        score_absent,
+        write_report,
+    )
     from obverse.eval.realism_table import summarise_realism
     from obverse.eval.realism_tracks import read_tracks
 
@@ -84,6 +95,8 @@ def realism(
         write_report(output, table, clips, others, drawn)
     if as_json:
         click.echo(json.dumps(table.to_json()))
+        if table.score is None:
+            click.echo(f"obverse: the score is {score_absent(table)}.", err=True)
     else:
         click.echo(format_table(table))
         if others is not None:
@@ -92,6 +105,12 @@ def realism(
     for clip in everything:
         if clip.reason is not None:
             click.echo(f"obverse: {clip.status}: {clip.reason}", err=True)
+        if clip.status == "ok" and clip.values["jitter"] > UNSTEADY:
+            click.echo(
+                f"obverse: {clip.path} has a jitter of {clip.values['jitter']:.1f} ‰ (real films: "
+                "2 to 7): its face is read unsteadily, do not trust its other values.",
+                err=True,
+            )
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     if any(clip.status != "ok" for clip in everything):

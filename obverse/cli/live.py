@@ -10,7 +10,7 @@ import click
 
 from obverse.cli.generate import Direction, performance_options
 from obverse.clip import Clip
-from obverse.errors import ConfigError
+from obverse.errors import ConfigError, InputError
 
 __all__ = ["live"]
 
@@ -24,6 +24,7 @@ _LINES = (
     ("late frames", "late_frames", ""),
     ("segment", "segment_ms_p50", "ms from its last frame to its file"),
 )
+_LINES_FAST = ("look_ahead_ms", "steady_fps")  # the others would tell of queues only
 
 
 @click.command("live")
@@ -117,11 +118,17 @@ def live(
     config = direction.config
     if click.get_current_context().params.get("model") is None:
         config = dataclasses.replace(config, model=next(iter(STREAMING_MODELS)))
+    if speech == "-" and sys.stdin is None:
+        raise InputError(
+            "--mic-file - reads samples from stdin, which is closed; pipe samples into it, or name "
+            "a file."
+        )
     if speech == "-" and sys.stdin.isatty():
         raise ConfigError("--mic-file - reads samples from a pipe, and stdin is a terminal.")
     show = perform(
         portrait,
-        sys.stdin.buffer if speech == "-" else Path(speech),
+        # Unbuffered: a buffer that a thread still waits at cannot be closed at exit.
+        getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if speech == "-" else Path(speech),
         output,
         rights=rights,
         seed=seed,
@@ -149,5 +156,9 @@ def live(
         f"{show.latency.segments} segments"
     )
     for label, name, unit in _LINES:
+        if fast and name not in _LINES_FAST:
+            continue
         value = latency[name]
         click.echo(f"{label:<19} {value:.1f} {unit}".rstrip() if unit else f"{label:<19} {value}")
+    if fast:
+        click.echo(f"{'latency':<19} not measured: with --fast, speech waits in queues")
