@@ -52,8 +52,9 @@ _WITH_HEAD, _WITH_BODY = 0.0, 1.15
 def texture_of(points: npt.NDArray[np.floating], matte: FloatArray) -> FloatArray:
     """Return where points [N, 2] in and around a picture find their pixels [N, 2] in it.
 
-    Beyond the border the picture is mirrored. Above its upper border, where a head is cut off, the
-    mirrored crown narrows to a cap; a point above the cap finds none of the person.
+    Beyond a border that cuts the person off, the picture is mirrored. Above its upper border, where
+    a head is cut off, the mirrored crown narrows to a cap; a point above the cap finds none of the
+    person.
     """
     limits = np.array([matte.shape[1] - 1, matte.shape[0] - 1], np.float32)
     texture = np.asarray(points, np.float32).copy()
@@ -77,6 +78,12 @@ def texture_of(points: npt.NDArray[np.floating], matte: FloatArray) -> FloatArra
         across = (texture[above, 0] - middle_0) / half_above
         texture[above, 0] = np.clip(middle + across * half, 0, limits[0])
     folded = limits - np.abs(limits - np.abs(texture))
+    # Where the border cuts nobody off, nobody goes on beyond it.
+    at_row = matte[np.clip(np.round(texture[:, 1]), 0, limits[1]).astype(int)]
+    folded[(texture[:, 0] < 0) & (at_row[:, 0] <= 0.5), 0] = 0
+    folded[(texture[:, 0] > limits[0]) & (at_row[:, -1] <= 0.5), 0] = limits[0]
+    if not (matte[0] > 0.5).any():
+        folded[texture[:, 1] < 0, 1] = 0
     return np.asarray(np.clip(folded, 0, limits), np.float32)
 
 

@@ -22,9 +22,17 @@ def test_inside_the_picture_every_point_shows_its_own_pixel() -> None:
 
 
 def test_beyond_a_border_the_picture_is_mirrored() -> None:
-    matte = np.zeros((80, 100), np.float32)
+    matte = np.ones((80, 100), np.float32)
     found = texture_of(np.array([[-5, 40], [104, 40], [50, 85]], np.float32), matte)
     assert np.allclose(found, [[5, 40], [94, 40], [50, 73]])
+
+
+def test_nobody_goes_on_beyond_a_border_that_cuts_nobody_off() -> None:
+    matte = np.zeros((80, 100), np.float32)
+    matte[8:, 20:81] = 1
+    found = texture_of(np.array([[-30, 40], [129, 40], [50, -12]], np.float32), matte)
+    columns, rows = found.round().astype(int).T
+    assert not matte[rows, columns].any()
 
 
 def test_a_head_cut_off_above_is_closed_by_a_cap() -> None:
