@@ -11,10 +11,8 @@ import contextlib
 import dataclasses
 import json
 import math
-import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,28 +23,31 @@ import numpy.typing as npt
 
 import obverse
 from obverse.clip import Clip, lineage_id
-from obverse.errors import ConfigError, OutputExistsError, ReleaseError, StreamError
+from obverse.errors import ConfigError, ReleaseError, StreamError
 from obverse.generator.motion import FPS
 from obverse.generator.pipe import Pipe, PipeClosedError
 from obverse.generator.release import release, require_rights
+from obverse.generator.show_folder import (
+    INDEX,
+    PLAYLIST,
+    listed_segments,
+    made,
+    require_folder,
+    write_whole,
+)
 from obverse.generator.speech import RATE_HZ
 from obverse.generator.stream import FrameTiming, TalkingStream
 from obverse.media.video import EncodeConfig
 from obverse.provenance.identity import SigningIdentity
 
 __all__ = [
-    "INDEX",
-    "PLAYLIST",
     "LatencyReport",
     "LiveConfig",
     "LiveShow",
     "broadcast",
     "pieces_of",
-    "require_folder",
 ]
 
-INDEX, PLAYLIST = "index.json", "playlist.m3u8"
-_SEGMENT = re.compile(r"segment-[0-9]{5}\.mp4")
 # 8 frames of picture last as long as a whole number of AAC frames (1024 samples) at 16 and 48 kHz:
 # a segment of them ends where its sound's last AAC frame does, and joins the next in any player.
 _FRAMES_TOGETHER = 8
@@ -310,7 +311,7 @@ def broadcast(
         on_segment,
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_made(folder))
+        stack.enter_context(made(folder))
         stack.callback(talking.close)
         stack.callback(feeder.stop)
         stack.enter_context(studio)
@@ -343,70 +344,6 @@ def _pulled(talking: TalkingStream, feeder: _Feeder) -> Frame | None:
             return frame
 
 
-def require_folder(folder: Path, inputs: Mapping[str, Path], *, force: bool) -> None:
-    """Refuse a folder that cannot take a performance; nothing is made or removed.
-
-    Args:
-        folder: where segments, `PLAYLIST` and `INDEX` would go.
-        inputs: files that are read, by role.
-        force: a performance that is there may be replaced.
-
-    Raises:
-        ConfigError: the folder is a file, cannot be read, or holds an input that would be
-            overwritten.
-        OutputExistsError: it holds a performance, or a part of one, and `force` is not set.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; name a folder with -o.")
-    try:
-        names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be read: {error.strerror}.") from error
-    place = folder.resolve()
-    for role, path in inputs.items():
-        for real in (path.resolve(), path.parent.resolve() / path.name):
-            if real.parent == place and _is_ours(real.name):
-                raise ConfigError(
-                    f"{path}, the {role}, would be overwritten by the performance; name another "
-                    "folder with -o."
-                )
-    there = [name for name in names if _is_ours(name)]
-    if there and not force:
-        raise OutputExistsError(
-            f"{folder} holds a performance already ({there[0]}); pass --force to replace it."
-        )
-
-
-def _is_ours(name: str) -> bool:
-    return name in (INDEX, PLAYLIST) or _SEGMENT.fullmatch(name) is not None
-
-
-@contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Make a folder; what was made and stays empty is removed again."""
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written to: {error.strerror}.") from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            for path in new:
-                path.rmdir()
-
-
-def _listed(folder: Path) -> set[str]:
-    """Return the segments that the folder's index lists: what a performance left there."""
-    try:
-        entries = json.loads((folder / INDEX).read_text(encoding="utf-8"))["segments"]
-        names = {str(entry["file"]) for entry in entries}
-    except (OSError, ValueError, LookupError, TypeError):
-        return set()
-    return {name for name in names if _SEGMENT.fullmatch(name)}
-
-
 class _Studio:
     """Cuts frames into segments and releases each while the next is drawn."""
 
@@ -435,7 +372,7 @@ class _Studio:
         self._open: _Segment | None = None
         self.clips: list[Clip] = []
         self._entries: list[dict[str, Any]] = []
-        self._stale = _listed(folder) if force else set()  # of the performance before
+        self._stale = listed_segments(folder) if force else set()  # of the performance before
 
     def __enter__(self) -> "_Studio":
         return self
@@ -587,15 +524,5 @@ class _Studio:
             lines += ["#EXT-X-DISCONTINUITY", f"#EXTINF:{entry['seconds']:.3f},", entry["file"]]
         if report is not None:
             lines.append("#EXT-X-ENDLIST")
-        _write_whole(self._folder / INDEX, json.dumps(index, indent=2) + "\n")
-        _write_whole(self._folder / PLAYLIST, "\n".join(lines) + "\n")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a text that whoever reads at this moment sees whole, the old or the new."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        write_whole(self._folder / INDEX, json.dumps(index, indent=2) + "\n")
+        write_whole(self._folder / PLAYLIST, "\n".join(lines) + "\n")

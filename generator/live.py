@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from obverse.clip import Clip
 from obverse.errors import ConfigError, InputError, RightsError
-from obverse.generator.broadcast import LiveConfig, LiveShow, broadcast, pieces_of, require_folder
+from obverse.generator.broadcast import LiveConfig, LiveShow, broadcast, pieces_of
 from obverse.generator.generate import SOUND_HZ, TOOL, read_followed
 from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.portrait import PortraitConfig, read_portrait
 from obverse.generator.release import RIGHTS
 from obverse.generator.render import RenderConfig, Renderer
+from obverse.generator.show_folder import require_folder
 from obverse.generator.speech import RATE_HZ
 from obverse.generator.stream import TalkingStream, performer_for, warm_up
 from obverse.media.audio import read_speech

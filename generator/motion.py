@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from obverse.errors import ConfigError, InputError
 
-__all__ = ["EXPRESSIONS", "FPS", "Motion", "expression_index", "rotation_matrix"]
+__all__ = [
+    "EXPRESSIONS",
+    "FPS",
+    "UNREADABLE_ARRAYS",
+    "Motion",
+    "expression_index",
+    "rotation_matrix",
+]
 
 FPS = 25
 
@@ -155,7 +162,7 @@ class Motion:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 parts = [arrays[field.name] for field in dataclasses.fields(cls)]
-        except _NO_ARRAYS as error:
+        except UNREADABLE_ARRAYS as error:
             raise InputError(none) from error
         if any(not np.issubdtype(part.dtype, np.floating) for part in parts):
             raise InputError(
@@ -187,7 +194,7 @@ class Motion:
 
 
 # What numpy raises of files that are damaged, encrypted, of other compression, or one bare array.
-_NO_ARRAYS = (
+UNREADABLE_ARRAYS = (
     OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError,
     MemoryError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip

@@ -9,8 +9,6 @@ performer was told (in videos nobody knows). `index.json` lists the shards and h
 import dataclasses
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import numpy.typing as npt
 
 from obverse.errors import InputError
 from obverse.generator.cues import CUES
-from obverse.generator.motion import FPS
+from obverse.generator.motion import FPS, UNREADABLE_ARRAYS
 from obverse.weights import card
 
 __all__ = [
@@ -34,13 +32,6 @@ __all__ = [
     "write_index",
     "write_shard",
 ]
-
-
-# What numpy raises of files that are damaged, encrypted, of other compression, or one bare array.
-_NO_ARRAYS = (
-    OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +108,7 @@ def read_shard(path: Path) -> Shard:
             parts = {name: arrays[name].astype(np.float32) for name in
                      ("cues", "motion", "emotion", "gaze", "distance")}  # fmt: skip
             return Shard(**parts, known=arrays["known"].astype(bool))
-    except _NO_ARRAYS as error:
+    except UNREADABLE_ARRAYS as error:
         raise InputError(f"{path} is no shard of a motion corpus; make the corpus anew.") from error
     except InputError as error:
         raise InputError(f"{path} is no shard of a motion corpus: {error}") from error
@@ -155,7 +146,7 @@ def heard_by(path: Path) -> str:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return str(arrays["hearing"])
-    except _NO_ARRAYS:
+    except UNREADABLE_ARRAYS:
         return ""
 
 

@@ -14,8 +14,6 @@ from obverse.clip import Clip
 from obverse.errors import ConfigError, OutputExistsError, ReleaseError, RightsError, StreamError
 from obverse.generator import broadcast as module
 from obverse.generator.broadcast import (
-    INDEX,
-    PLAYLIST,
     LiveConfig,
     LiveShow,
     broadcast,
@@ -25,6 +23,7 @@ from obverse.generator.controls import ControlTracks
 from obverse.generator.live import live, spoken_into
 from obverse.generator.motion import EXPRESSIONS, FPS, Motion
 from obverse.generator.release import release
+from obverse.generator.show_folder import INDEX, PLAYLIST
 from obverse.generator.speech import RATE_HZ
 from obverse.generator.stream import TalkingStream
 from obverse.media.audio import read_speech
