@@ -17,7 +17,7 @@ import numpy.typing as npt
 from obverse.errors import ConfigError
 from obverse.generator.back_layer import BackLayer, make_back_layer
 from obverse.generator.eye_patch import EyePatch, make_eye
-from obverse.generator.fit import FittedHead, fit_head
+from obverse.generator.fit import FittedHead, eased, fit_head
 from obverse.generator.head import HeadModel
 from obverse.generator.lids import make_lid
 from obverse.generator.motion import Motion, rotation_matrix
@@ -31,6 +31,8 @@ __all__ = ["FramePainter", "RenderConfig", "Renderer"]
 FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
+# Interocular distances that a head may come nearer and go away, and move aside near a border.
+_NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _MARGIN_PX = 3  # around an opening
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
@@ -113,6 +115,7 @@ class Renderer:
         self._atlas = self._prepare_atlas()
         self._moving = self._moving_triangles()
         self._plate = self._prepare_plate()
+        self._room = self._free_room()
         self._straight = self._gaze(np.zeros(52, np.float32))
         self._painter = painter or self._refiner()
 
@@ -182,6 +185,20 @@ class Renderer:
         self._draw(plate, points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
         return plate
 
+    def _free_room(self) -> tuple[tuple[float, float], ...]:
+        """Return how far the head may move either way along x, y and z, in picture px, before the
+        face leaves the frame.
+        """
+        height, width = self.portrait.picture.shape[:2]
+        low, high = self.portrait.landmarks.min(0), self.portrait.landmarks.max(0)
+        unit = self.fitted.scale_px
+        least = _LEAST_ROOM * unit  # a face that the border cuts may still stir
+        x, y = (
+            (max(least, float(low[axis])), max(least, float(size - high[axis])))
+            for axis, size in enumerate((width, height))
+        )
+        return x, y, (_NEAREST * unit, _FARTHEST * unit)
+
     def _moving_triangles(self) -> npt.NDArray[np.intp]:
         moves = (self.relief.head_weight > 1e-3) | (np.abs(self.relief.basis).max((0, 2)) > 0.02)
         return np.flatnonzero(moves[self.relief.triangles].any(1))
@@ -198,6 +215,8 @@ class Renderer:
         own = rotation_matrix(self.fitted.within_reach(turn))
         rest = self.fitted.rotation.astype(np.float64)
         shift = np.asarray(translation, np.float64) * self.fitted.scale_px * self.config.head_gain
+        for axis, (low, high) in enumerate(self._room):
+            shift[axis] = eased(shift[axis], low if shift[axis] < 0 else high)
         return (rest @ own @ rest.T).astype(np.float32), shift.astype(np.float32)
 
     def _place(

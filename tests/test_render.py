@@ -8,6 +8,7 @@ import pytest
 from obverse.errors import ConfigError
 from obverse.faces.landmarks import FaceReader
 from obverse.faces.pose import head_pose
+from obverse.generator.fit import eased
 from obverse.generator.motion import EXPRESSIONS, Motion, expression_index
 from obverse.generator.portrait import Portrait
 from obverse.generator.render import RenderConfig, Renderer
@@ -143,3 +144,17 @@ def test_other_sizes_show_the_same_picture(
 def test_bad_settings_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         RenderConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_no_pose_lifts_a_face_out_of_the_frame(renderer: Renderer, face_reader: FaceReader) -> None:
+    for away in ((-4.0, 0.0, 0.0), (4.0, 0.0, 0.0), (0.0, -4.0, 0.0), (0.0, 4.0, 0.0)):
+        seen = _read(face_reader, renderer.frame(_face(), ZERO, np.array(away, np.float32)))
+        assert seen[:, :2].min() > -3.0
+        assert seen[:, :2].max() < 515.0
+
+
+def test_small_moves_are_not_touched() -> None:
+    assert eased(0.5, 1.0) == 0.5
+    assert eased(-0.6, 1.0) == -0.6
+    assert 0.9 < eased(1.0, 1.0) < 1.0
+    assert eased(-50.0, 1.0) == pytest.approx(-1.0)
