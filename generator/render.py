@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from obverse.errors import ConfigError
 from obverse.generator.back_layer import BackLayer, make_back_layer
+from obverse.generator.canvas import Atlas, Canvas
 from obverse.generator.eye_patch import EyePatch, make_eye
 from obverse.generator.fit import FittedHead, fit_head
 from obverse.generator.head import HeadModel
@@ -24,7 +25,7 @@ from obverse.generator.motion import Motion, rotation_matrix
 from obverse.generator.mouth import Mouth, make_mouth
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Opening, Relief, build_relief
-from obverse.generator.warp import blend, displaced, hang, mix, rasterise, turned
+from obverse.generator.warp import displaced, hang, mix, turned
 
 __all__ = ["FramePainter", "RenderConfig", "Renderer"]
 
@@ -32,7 +33,6 @@ FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
-_MARGIN_PX = 3  # around an opening
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
@@ -105,12 +105,11 @@ class Renderer:
         height, width = portrait.picture.shape[:2]
         self._scale = self.config.size / max(height, width)
         self.width, self.height = (round(s * self._scale / 2) * 2 for s in (width, height))
-        shape = (self.height, self.width)
-        self._depth = np.zeros(shape, np.float32)
-        self._where = np.zeros((*shape, 2), np.float32)
-        self._opacity = np.zeros(shape, np.float32)
+        self._canvas = Canvas(self.width, self.height)
         self._edge_px = _EDGE * self.fitted.scale_px * self._scale * _ATLAS_FACTOR
-        self._atlas = self._prepare_atlas()
+        self._atlas = Atlas.of(self._prepare_atlas())
+        self._palette = Atlas.of(self.mouth.palette)
+        self._paints = [Atlas.of(lid.paint) for lid in self.lids]
         self._moving = self._moving_triangles()
         self._plate = self._prepare_plate()
         self._straight = self._gaze(np.zeros(52, np.float32))
@@ -135,16 +134,17 @@ class Renderer:
         """
         coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
         turn, move = self._rigid(rotation, translation)
-        image = self._plate.copy()
+        np.copyto(self._canvas.pixels, self._plate)
         points = displaced(self.relief.rest, self.relief.basis, coefficients)
         for opening in self._openings():
             _part(points, opening, self.relief.down, _SEAL * self.fitted.scale_px)
         sheet = self._place(points, self.relief.head_weight, turn, move)
-        self._draw_back(image, turn, move)
-        self._draw_eyes(image, sheet, coefficients, turn, move)
-        self._draw_mouth(image, sheet, coefficients, turn, move)
-        self._draw_sheet(image, sheet)
-        self._draw_lids(image, sheet)
+        self._draw_back(turn, move)
+        self._draw_eyes(sheet, coefficients, turn, move)
+        self._draw_mouth(sheet, coefficients, turn, move)
+        self._draw_sheet(sheet)
+        self._draw_lids(sheet)
+        image = self._canvas.rgb()
         if self._painter is not None:
             self._painter.paint(image, sheet, coefficients)
         return image
@@ -174,13 +174,14 @@ class Renderer:
     def _atlas_size(self) -> tuple[int, int]:
         return self.width * _ATLAS_FACTOR, self.height * _ATLAS_FACTOR
 
-    def _prepare_plate(self) -> npt.NDArray[np.uint8]:
+    def _prepare_plate(self) -> npt.NDArray[np.uint32]:
         """Return the background with the parts of the person that never move."""
-        plate = _resized(self.portrait.background, self.width, self.height)
+        canvas = self._canvas
+        canvas.image[..., :3] = _resized(self.portrait.background, self.width, self.height)
         still = np.setdiff1d(np.arange(len(self.relief.triangles)), self._moving)
         points = self._to_output(self.relief.rest)
-        self._draw(plate, points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
-        return plate
+        canvas.draw(points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
+        return canvas.pixels.copy()
 
     def _moving_triangles(self) -> npt.NDArray[np.intp]:
         moves = (self.relief.head_weight > 1e-3) | (np.abs(self.relief.basis).max((0, 2)) > 0.02)
@@ -221,42 +222,6 @@ class Renderer:
         scaled[:, :2] += np.float32(0.5 * self._scale - 0.5)
         return np.ascontiguousarray(scaled, dtype=np.float32)
 
-    def _draw(
-        self,
-        image: npt.NDArray[np.uint8],
-        points: FloatArray,
-        triangles: npt.NDArray[np.int32],
-        attributes: FloatArray,
-        atlas: npt.NDArray[np.uint8],
-        outline: FloatArray | None = None,
-        *,
-        sparse: bool = True,
-    ) -> None:
-        """Draw triangles over the image; with an outline [n, 2] only inside it."""
-        window = self._window(points if outline is None else outline)
-        if window[0] >= window[2] or window[1] >= window[3]:
-            return
-        rasterise(points, triangles, attributes, self._depth, self._where, self._opacity, window)
-        if outline is not None:
-            self._clip(window, outline)
-        blend(image, self._where, self._opacity, self._depth, atlas, window, sparse=sparse)
-
-    def _window(self, points: FloatArray) -> tuple[int, int, int, int]:
-        """Return the box (x0, y0, x1, y1) around points, a little wider, within the frame."""
-        low = np.floor(points[:, :2].min(0)).astype(int) - _MARGIN_PX
-        high = np.ceil(points[:, :2].max(0)).astype(int) + _MARGIN_PX + 1
-        x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
-        return x0, y0, min(int(high[0]), self.width), min(int(high[1]), self.height)
-
-    def _clip(self, window: tuple[int, int, int, int], outline: FloatArray) -> None:
-        """Make what was rasterised transparent outside the outline."""
-        x0, y0, x1, y1 = window
-        inside = np.zeros((y1 - y0, x1 - x0), np.float32)
-        shape = np.round((outline - np.array([x0, y0], np.float32)) * 16).astype(np.int32)
-        cv2.fillPoly(inside, [shape], 1.0, shift=4)
-        cv2.polylines(inside, [shape], True, 1.0, thickness=_MARGIN_PX, shift=4)
-        self._opacity[y0:y1, x0:x1] *= inside
-
     def _to_atlas(self, points: FloatArray) -> FloatArray:
         factor = self._scale * _ATLAS_FACTOR
         return np.asarray(points * factor + (0.5 * factor - 0.5), np.float32)
@@ -281,13 +246,13 @@ class Renderer:
     def _openings(self) -> tuple[Opening, ...]:
         return (self.relief.mouth, *self.relief.eyes.values())
 
-    def _draw_sheet(self, image: npt.NDArray[np.uint8], sheet: FloatArray) -> None:
+    def _draw_sheet(self, sheet: FloatArray) -> None:
         attributes = self._sheet_attributes.copy()
         for opening in self._openings():
             self._hang_rims(sheet, attributes, opening)
-        self._draw(image, sheet, self._moving_sheet, attributes, self._atlas, sparse=False)
+        self._canvas.draw(sheet, self._moving_sheet, attributes, self._atlas)
         for opening in self._openings():
-            _soften(image, sheet[opening.upper, :2], sheet[opening.lower, :2])
+            _soften(self._canvas.image, sheet[opening.upper, :2], sheet[opening.lower, :2])
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
         """Let the soft edges reach a pixel or so into the opening, no further than its middle."""
@@ -305,21 +270,20 @@ class Renderer:
         texture = self._to_atlas(self.back.texture)
         return np.column_stack([texture, np.ones(len(texture), np.float32)]).astype(np.float32)
 
-    def _draw_back(self, image: npt.NDArray[np.uint8], turn: FloatArray, move: FloatArray) -> None:
+    def _draw_back(self, turn: FloatArray, move: FloatArray) -> None:
         """Draw what shows only where a turn of the head uncovers it."""
         placed = self._place(self.back.rest, self.back.head_weight, turn, move)
-        self._draw(image, placed, self.back.triangles, self._back_attributes, self._atlas)
+        self._canvas.draw(placed, self.back.triangles, self._back_attributes, self._atlas)
 
-    def _draw_lids(self, image: npt.NDArray[np.uint8], sheet: FloatArray) -> None:
+    def _draw_lids(self, sheet: FloatArray) -> None:
         """Lay the painted lids over eyes that shut."""
-        for lid in self.lids:
+        for lid, paint in zip(self.lids, self._paints, strict=True):
             drawn = lid.drawn(sheet, self.relief.down, self.fitted.scale_px * self._scale)
             if drawn is not None:
-                self._draw(image, drawn[0], lid.triangles, drawn[1], lid.paint)
+                self._canvas.draw(drawn[0], lid.triangles, drawn[1], paint)
 
     def _draw_mouth(
         self,
-        image: npt.NDArray[np.uint8],
         sheet: FloatArray,
         coefficients: FloatArray,
         turn: FloatArray,
@@ -331,11 +295,11 @@ class Renderer:
         points = displaced(mouth.rest, mouth.basis, coefficients)
         placed = self._place(points, None, turn, move)
         opening = self._outline(sheet, lips)
-        self._draw(image, placed, mouth.triangles, mouth.attributes, mouth.palette, opening)
+        self._canvas.draw(placed, mouth.triangles, mouth.attributes, self._palette, opening)
         # Teeth of a few pixels have hard edges; the portrait's own pixels do not. The sheet then
         # covers the rest.
-        x0, y0, x1, y1 = self._window(opening)
-        inside = image[y0 : max(y0, y1), x0 : max(x0, x1)]
+        x0, y0, x1, y1 = self._canvas.window(opening)
+        inside = self._canvas.image[y0 : max(y0, y1), x0 : max(x0, x1)]
         if inside.size:
             cv2.GaussianBlur(inside, (0, 0), _MOUTH_BLUR_PX, dst=inside)
 
@@ -349,7 +313,6 @@ class Renderer:
 
     def _draw_eyes(
         self,
-        image: npt.NDArray[np.uint8],
         sheet: FloatArray,
         coefficients: FloatArray,
         turn: FloatArray,
@@ -363,7 +326,7 @@ class Renderer:
             attributes = np.column_stack([uv, np.ones(len(uv), np.float32)]).astype(np.float32)
             placed = self._place(eye.rest, None, turn, move)
             opening = self._outline(sheet, self.relief.eyes[side])
-            self._draw(image, placed, eye.triangles, attributes, self._atlas, opening)
+            self._canvas.draw(placed, eye.triangles, attributes, self._atlas, opening)
 
 
 def _part(points: FloatArray, opening: Opening, down: FloatArray, seal_px: float) -> None:

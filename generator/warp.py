@@ -1,24 +1,21 @@
-"""The inner loop of rendering: triangles with depth, and the portrait's own pixels sampled through
-them.
+"""The geometry of a frame: points displaced by an expression, turned with the head, hung into
+openings; and where triangles lie, pixel by pixel, for whoever wants depth and places and no
+colours (`obverse.generator.canvas` draws).
 
-`rasterise` writes, for every pixel, where in the atlas its colour lies; `blend` fetches that colour
-and lays it over what is there already. Both release the GIL, so that rendering, marking and
-encoding share the machine's cores.
+All loops release the GIL, so that rendering, marking and encoding share the machine's cores.
 """
 
-import cv2
 import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["blend", "displaced", "hang", "mix", "rasterise", "turned"]
+__all__ = ["displaced", "hang", "mix", "rasterise", "turned"]
 
 _FAR = np.float32(1e9)
 _SLACK = np.float32(1e-4)
 _TINY = np.float32(1e-9)
 # px^2 (twice the area); thinner triangles hold no pixel worth their rounding errors.
 _SLIVER = np.float32(0.01)
-_TO_256 = np.float32(256.0 / 255.0)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
@@ -187,118 +184,6 @@ def rasterise(
                 u += u_step
                 v += v_step
                 a += a_step
-
-
-def blend(
-    image: npt.NDArray[np.uint8],
-    where: npt.NDArray[np.float32],
-    opacity: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-    atlas: npt.NDArray[np.uint8],
-    window: tuple[int, int, int, int],
-    *,
-    sparse: bool = False,
-) -> None:
-    """Lay the atlas, sampled bilinearly where `rasterise` said, over `image` in place.
-
-    Args:
-        image: `[H, W, 3]` RGB, changed in place.
-        where: `[H, W, 2]` atlas x and y.
-        opacity: `[H, W]` in [0, 1], times the atlas's own.
-        depth: `[H, W]`; pixels no triangle reached are left alone.
-        atlas: `[Ha, Wa, 4]` RGBA, colours not premultiplied.
-        window: the pixels to visit, (x0, y0, x1, y1).
-        sparse: few of the window's pixels were reached: fetch only those, one by one.
-    """
-    x0, y0, x1, y1 = window
-    if x0 >= x1 or y0 >= y1:
-        return
-    if sparse:
-        _lay(
-            image[y0:y1, x0:x1],
-            where[y0:y1, x0:x1],
-            opacity[y0:y1, x0:x1],
-            depth[y0:y1, x0:x1],
-            atlas,
-        )
-        return
-    sampled = cv2.remap(
-        atlas, where[y0:y1, x0:x1], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    _over(image[y0:y1, x0:x1], sampled, opacity[y0:y1, x0:x1], depth[y0:y1, x0:x1])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _over(
-    image: npt.NDArray[np.uint8],
-    sampled: npt.NDArray[np.uint8],
-    opacity: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-) -> None:
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            if depth[y, x] >= _FAR:
-                continue
-            alpha = np.int32(opacity[y, x] * np.float32(sampled[y, x, 3]) * _TO_256)
-            if alpha >= 255:
-                image[y, x, 0] = sampled[y, x, 0]
-                image[y, x, 1] = sampled[y, x, 1]
-                image[y, x, 2] = sampled[y, x, 2]
-            elif alpha > 0:
-                rest = np.int32(256) - alpha
-                for channel in range(3):
-                    mixed = alpha * np.int32(sampled[y, x, channel]) + rest * np.int32(
-                        image[y, x, channel]
-                    )
-                    image[y, x, channel] = np.uint8((mixed + np.int32(128)) >> 8)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _lay(
-    image: npt.NDArray[np.uint8],
-    where: npt.NDArray[np.float32],
-    opacity: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-    atlas: npt.NDArray[np.uint8],
-) -> None:
-    right, bottom = np.int32(atlas.shape[1] - 1), np.int32(atlas.shape[0] - 1)
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            if depth[y, x] >= _FAR or opacity[y, x] <= 0:
-                continue
-            # In 256ths of an atlas pixel.
-            u = np.int32(np.floor(where[y, x, 0] * np.float32(256.0) + np.float32(0.5)))
-            v = np.int32(np.floor(where[y, x, 1] * np.float32(256.0) + np.float32(0.5)))
-            u = min(max(u, np.int32(0)), right << 8)
-            v = min(max(v, np.int32(0)), bottom << 8)
-            left, top = u >> 8, v >> 8
-            beside, below = min(left + 1, right), min(top + 1, bottom)
-            across, down = u & 255, v & 255
-            a = (256 - across) * (256 - down)
-            b = across * (256 - down)
-            c = (256 - across) * down
-            d = across * down
-            alpha = (
-                a * atlas[top, left, 3]
-                + b * atlas[top, beside, 3]
-                + c * atlas[below, left, 3]
-                + d * atlas[below, beside, 3]
-                + 32768
-            ) >> 16
-            share = np.int32(opacity[y, x] * np.float32(alpha) * _TO_256)
-            if share <= 0:
-                continue
-            share = np.int32(256) if share >= 255 else share
-            for channel in range(3):
-                colour = (
-                    a * atlas[top, left, channel]
-                    + b * atlas[top, beside, channel]
-                    + c * atlas[below, left, channel]
-                    + d * atlas[below, beside, channel]
-                    + 32768
-                ) >> 16
-                mixed = share * colour + (256 - share) * image[y, x, channel]
-                image[y, x, channel] = np.uint8((mixed + 128) >> 8)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
