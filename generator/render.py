@@ -25,17 +25,19 @@ from obverse.generator.motion import Motion, rotation_matrix
 from obverse.generator.mouth import Mouth, make_mouth
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Opening, Relief, build_relief
-from obverse.generator.warp import displaced, hang, mix, turned
+from obverse.generator.warp import Field, hang, mix, part, stroke, turned
 
 __all__ = ["FramePainter", "RenderConfig", "Renderer"]
 
 FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
+_UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
+_EDGE_PX = 2.0  # of an edge that is softened
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 # The atlas has twice the output's resolution, so that bilinear sampling loses nothing.
 _ATLAS_FACTOR = 2
@@ -110,6 +112,8 @@ class Renderer:
         self._atlas = Atlas.of(self._prepare_atlas())
         self._palette = Atlas.of(self.mouth.palette)
         self._paints = [Atlas.of(lid.paint) for lid in self.lids]
+        self._sheet_field = Field.of(self.relief.basis, _UNSEEN_PX / self._scale)
+        self._mouth_field = Field.of(self.mouth.basis, _UNSEEN_PX / self._scale)
         self._moving = self._moving_triangles()
         self._plate = self._prepare_plate()
         self._straight = self._gaze(np.zeros(52, np.float32))
@@ -135,9 +139,10 @@ class Renderer:
         coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
         turn, move = self._rigid(rotation, translation)
         np.copyto(self._canvas.pixels, self._plate)
-        points = displaced(self.relief.rest, self.relief.basis, coefficients)
+        points = self._sheet_field.displace(self.relief.rest, coefficients)
         for opening in self._openings():
-            _part(points, opening, self.relief.down, _SEAL * self.fitted.scale_px)
+            seal_px = _SEAL * self.fitted.scale_px
+            part(points, opening.upper, opening.lower, self.relief.down, seal_px)
         sheet = self._place(points, self.relief.head_weight, turn, move)
         self._draw_back(turn, move)
         self._draw_eyes(sheet, coefficients, turn, move)
@@ -227,7 +232,7 @@ class Renderer:
         return np.asarray(points * factor + (0.5 * factor - 0.5), np.float32)
 
     def _outline(self, sheet: FloatArray, opening: Opening) -> FloatArray:
-        return np.concatenate([sheet[opening.upper, :2], sheet[opening.lower[-2:0:-1], :2]])
+        return sheet[opening.contour, :2]
 
     @functools.cached_property
     def _moving_sheet(self) -> npt.NDArray[np.int32]:
@@ -252,7 +257,20 @@ class Renderer:
             self._hang_rims(sheet, attributes, opening)
         self._canvas.draw(sheet, self._moving_sheet, attributes, self._atlas)
         for opening in self._openings():
-            _soften(self._canvas.image, sheet[opening.upper, :2], sheet[opening.lower, :2])
+            self._soften(sheet, opening)
+
+    def _soften(self, sheet: FloatArray, opening: Opening) -> None:
+        """Take the staircase out of an opening's cut edges: along them pixels are mixed with their
+        neighbours.
+        """
+        x0, y0, x1, y1 = self._canvas.window(self._outline(sheet, opening))
+        if x0 >= x1 or y0 >= y1:
+            return
+        patch = self._canvas.image[y0:y1, x0:x1]
+        band = np.zeros(patch.shape[:2], np.uint8)
+        for line in (opening.upper, opening.lower):
+            stroke(band, sheet, line, (x0, y0), _EDGE_PX)
+        mix(patch, cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX), band)
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
         """Let the soft edges reach a pixel or so into the opening, no further than its middle."""
@@ -292,7 +310,7 @@ class Renderer:
         mouth, lips = self.mouth, self.relief.mouth
         if not (sheet[lips.upper, :2] != sheet[lips.lower, :2]).any():
             return  # the lips are sealed
-        points = displaced(mouth.rest, mouth.basis, coefficients)
+        points = self._mouth_field.displace(mouth.rest, coefficients)
         placed = self._place(points, None, turn, move)
         opening = self._outline(sheet, lips)
         self._canvas.draw(placed, mouth.triangles, mouth.attributes, self._palette, opening)
@@ -320,42 +338,12 @@ class Renderer:
     ) -> None:
         gaze = self._gaze(coefficients)
         for side, eye in self.eyes.items():
-            turned = (gaze[side] - self._straight[side])[None]
-            shift = self.fitted.direction(turned)[0, :2] * self.model.eye_radius
-            uv = self._to_atlas(eye.texture(shift))
-            attributes = np.column_stack([uv, np.ones(len(uv), np.float32)]).astype(np.float32)
+            aside = self.fitted.direction(gaze[side] - self._straight[side])
+            attributes = np.ones((len(eye.rest), 3), np.float32)
+            attributes[:, :2] = self._to_atlas(eye.texture(aside[:2] * self.model.eye_radius))
             placed = self._place(eye.rest, None, turn, move)
             opening = self._outline(sheet, self.relief.eyes[side])
             self._canvas.draw(placed, eye.triangles, attributes, self._atlas, opening)
-
-
-def _part(points: FloatArray, opening: Opening, down: FloatArray, seal_px: float) -> None:
-    """Keep the two contours of an opening from crossing: where they would, or nearly touch, they
-    meet halfway.
-    """
-    upper, lower = opening.upper[1:-1], opening.lower[1:-1]
-    gap = (points[lower, :2] - points[upper, :2]) @ down
-    shut = gap < seal_px
-    middle = 0.5 * (points[upper[shut]] + points[lower[shut]])
-    points[upper[shut]] = middle
-    points[lower[shut]] = middle
-
-
-def _soften(image: npt.NDArray[np.uint8], *lines: FloatArray) -> None:
-    """Take the staircase out of cut edges, in place: along the lines pixels are mixed with their
-    neighbours.
-    """
-    points = np.concatenate(lines)
-    limits = np.array([image.shape[1], image.shape[0]])
-    x0, y0 = np.clip(np.floor(points.min(0)).astype(int) - 3, 0, limits)
-    x1, y1 = np.clip(np.ceil(points.max(0)).astype(int) + 4, 0, limits)
-    if x0 >= x1 or y0 >= y1:
-        return
-    patch = image[y0:y1, x0:x1]
-    band = np.zeros(patch.shape[:2], np.uint8)
-    shapes = [np.round((line - np.array([x0, y0])) * 16).astype(np.int32) for line in lines]
-    cv2.polylines(band, shapes, False, 255, thickness=2, lineType=cv2.LINE_AA, shift=4)
-    mix(patch, cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX), band)
 
 
 def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ import numpy.typing as npt
 import pytest
 
 from obverse.generator.motion import rotation_matrix
-from obverse.generator.warp import displaced, hang, mix, rasterise, turned
+from obverse.generator.warp import Field, hang, mix, part, rasterise, stroke, turned
 
 SIZE = 48
 WINDOW = (0, 0, SIZE, SIZE)
@@ -73,13 +73,49 @@ def test_neighbouring_triangles_leave_no_cracks() -> None:
     assert (depth < 1e8).all()
 
 
-def test_displaced_is_a_weighted_sum() -> None:
+def test_a_field_is_a_weighted_sum() -> None:
     rng = np.random.default_rng(4)
     rest = rng.standard_normal((30, 3)).astype(np.float32)
     basis = rng.standard_normal((5, 30, 3)).astype(np.float32)
-    coefficients = np.array([0.5, 0, -1, 0.25, 0], np.float32)
+    basis[:, ::4] = 0
+    basis[3] = 0
+    coefficients = np.array([0.5, 0, -1, 0.25, 2], np.float32)
     expected = rest + np.tensordot(coefficients, basis, 1)
-    assert np.allclose(displaced(rest, basis, coefficients), expected, atol=1e-5)
+    given = rest.copy()
+    assert np.allclose(Field.of(basis, 1e-6).displace(rest, coefficients), expected, atol=1e-5)
+    assert np.array_equal(rest, given)
+
+
+def test_a_field_leaves_out_what_nobody_sees() -> None:
+    basis = np.zeros((2, 3, 3), np.float32)
+    basis[1, :, 0] = [0.001, -0.02, 0.5]
+    field = Field.of(basis, 0.01)
+    assert field.vertices.tolist() == [1, 2]
+    moved = field.displace(np.zeros((3, 3), np.float32), np.array([1, 2], np.float32))
+    assert moved[:, 0] == pytest.approx([0, -0.04, 1])
+
+
+def test_contours_that_would_cross_meet_halfway() -> None:
+    points = np.array(
+        [[0, 5, 0], [1, 4, 1], [2, 6, 3], [3, 5, 0], [1, 8, 3], [2, 4, 1]], np.float32
+    )
+    upper, lower = np.array([0, 1, 2, 3], np.int32), np.array([0, 4, 5, 3], np.int32)
+    expected = points.copy()
+    expected[[2, 5]] = [2, 5, 2]  # these had crossed; the others lie apart
+    part(points, upper, lower, np.array([0, 1], np.float32), 0.5)
+    assert points == pytest.approx(expected)
+
+
+def test_a_stroke_is_as_wide_as_it_says_and_smooth() -> None:
+    band = np.zeros((12, 20), np.uint8)
+    points = np.array([[13, 25, 0], [26, 25, 0], [10.25, 20, 0], [10.25, 31, 0]], np.float32)
+    stroke(band, points, np.array([0, 1], np.int32), (10, 20), 2.0)
+    assert band[:, 10].tolist() == [0, 0, 0, 0, 128, 255, 128, 0, 0, 0, 0, 0]
+    assert (band[5, 3:17] == 255).all()
+    assert (band[:, 19] == 0).all()
+    upright = np.zeros((12, 20), np.uint8)
+    stroke(upright, points, np.array([2, 3], np.int32), (10, 20), 2.0)
+    assert upright[6, :3].tolist() == [255, 191, 0]
 
 
 def test_nothing_outside_the_window_is_touched() -> None:
