@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from obverse.generator.canvas import drawing_order
 from obverse.generator.contours import FACE_OVAL
 from obverse.generator.fit import SKIN_LANDMARKS, FittedHead
 from obverse.generator.portrait import Portrait
@@ -76,7 +77,7 @@ def make_back_layer(portrait: Portrait, fitted: FittedHead, relief: Relief) -> B
         texture=texture.reshape(-1, 2).astype(np.float32),
         rest=rest.reshape(-1, 3).astype(np.float32),
         head_weight=np.repeat(weight, columns).astype(np.float32),
-        triangles=triangles.astype(np.int32),
+        triangles=drawing_order(rest.reshape(-1, 3), triangles.astype(np.int32)),
     )
 
 

@@ -68,8 +68,9 @@ def rotation_matrix(rotation: npt.ArrayLike) -> npt.NDArray[np.float64]:
     angles = np.asarray(rotation, dtype=np.float64)
     # A face looks along -z. Rx(a) takes -z to (0, sin a, -cos a): down for a > 0.
     # Ry(-yaw) takes -z to (sin yaw, 0, -cos yaw): right for yaw > 0.
-    cp, cy, cr = (np.cos(angles[..., axis]) for axis in range(3))
-    sp, sy, sr = (np.sin(angles[..., axis]) for axis in range(3))
+    cosines, sines = np.cos(angles), np.sin(angles)
+    cp, cy, cr = (cosines[..., axis] for axis in range(3))
+    sp, sy, sr = (sines[..., axis] for axis in range(3))
     matrix = np.empty((*angles.shape, 3))
     matrix[..., 0, 0] = cr * cy
     matrix[..., 0, 1] = -cr * sy * sp - sr * cp

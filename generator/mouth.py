@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from obverse.generator.canvas import drawing_order
 from obverse.generator.contours import (
     EYE_LOWER,
     EYE_UPPER,
@@ -126,7 +127,7 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     return Mouth(
         rest=placed,
         basis=np.ascontiguousarray(basis),
-        triangles=np.ascontiguousarray(local, dtype=np.int32),
+        triangles=drawing_order(placed, local),
         attributes=np.ascontiguousarray(attributes, dtype=np.float32),
         palette=_palette(light_of(portrait), colourfulness_of(portrait)),
     )

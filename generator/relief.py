@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.faces.topology import face_triangles
+from obverse.generator.canvas import drawing_order
 from obverse.generator.contours import (
     EYE_LOWER,
     EYE_UPPER,
@@ -63,6 +64,11 @@ class Opening:
     lower: npt.NDArray[np.int32]  # [n]
     upper_rim: npt.NDArray[np.int32]  # [n - 2] vertices whose opacity falls to 0
     lower_rim: npt.NDArray[np.int32]  # [n - 2]
+
+    @property
+    def contour(self) -> npt.NDArray[np.int32]:
+        """The vertices all around, `[2 n - 2]`."""
+        return np.concatenate([self.upper, self.lower[-2:0:-1]])
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +146,7 @@ def build_relief(portrait: Portrait, fitted: FittedHead, model: HeadModel) -> Re
         rest=rest[repeat],
         basis=np.ascontiguousarray(basis[:, repeat]),
         head_weight=weight[repeat],
-        triangles=np.ascontiguousarray(triangles[distinct]),
+        triangles=drawing_order(rest[repeat], triangles[distinct]),
         mouth=openings[0],
         eyes={"left": openings[1], "right": openings[2]},
         pivot=pivot,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from obverse.errors import ConfigError
 from obverse.generator.back_layer import BackLayer, make_back_layer
+from obverse.generator.canvas import Atlas, Canvas
 from obverse.generator.eye_patch import EyePatch, make_eye
 from obverse.generator.fit import FittedHead, eased, fit_head
 from obverse.generator.head import HeadModel
@@ -24,7 +25,7 @@ from obverse.generator.motion import Motion, rotation_matrix
 from obverse.generator.mouth import Mouth, make_mouth
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Opening, Relief, build_relief
-from obverse.generator.warp import blend, displaced, hang, mix, rasterise, turned
+from obverse.generator.warp import Field, hang, mix, part, stroke, turned
 
 __all__ = ["FramePainter", "RenderConfig", "Renderer"]
 
@@ -33,11 +34,12 @@ FloatArray = npt.NDArray[np.float32]
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 # Interocular distances that a head may come nearer and go away, and move aside near a border.
 _NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
+_UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
-_MARGIN_PX = 3  # around an opening
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
+_EDGE_PX = 2.0  # of an edge that is softened
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 # The atlas has twice the output's resolution, so that bilinear sampling loses nothing.
 _ATLAS_FACTOR = 2
@@ -107,12 +109,13 @@ class Renderer:
         height, width = portrait.picture.shape[:2]
         self._scale = self.config.size / max(height, width)
         self.width, self.height = (round(s * self._scale / 2) * 2 for s in (width, height))
-        shape = (self.height, self.width)
-        self._depth = np.zeros(shape, np.float32)
-        self._where = np.zeros((*shape, 2), np.float32)
-        self._opacity = np.zeros(shape, np.float32)
+        self._canvas = Canvas(self.width, self.height)
         self._edge_px = _EDGE * self.fitted.scale_px * self._scale * _ATLAS_FACTOR
-        self._atlas = self._prepare_atlas()
+        self._atlas = Atlas.of(self._prepare_atlas())
+        self._palette = Atlas.of(self.mouth.palette)
+        self._paints = [Atlas.of(lid.paint) for lid in self.lids]
+        self._sheet_field = Field.of(self.relief.basis, _UNSEEN_PX / self._scale)
+        self._mouth_field = Field.of(self.mouth.basis, _UNSEEN_PX / self._scale)
         self._moving = self._moving_triangles()
         self._plate = self._prepare_plate()
         self._room = self._free_room()
@@ -138,16 +141,18 @@ class Renderer:
         """
         coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
         turn, move = self._rigid(rotation, translation)
-        image = self._plate.copy()
-        points = displaced(self.relief.rest, self.relief.basis, coefficients)
+        np.copyto(self._canvas.pixels, self._plate)
+        points = self._sheet_field.displace(self.relief.rest, coefficients)
         for opening in self._openings():
-            _part(points, opening, self.relief.down, _SEAL * self.fitted.scale_px)
+            seal_px = _SEAL * self.fitted.scale_px
+            part(points, opening.upper, opening.lower, self.relief.down, seal_px)
         sheet = self._place(points, self.relief.head_weight, turn, move)
-        self._draw_back(image, turn, move)
-        self._draw_eyes(image, sheet, coefficients, turn, move)
-        self._draw_mouth(image, sheet, coefficients, turn, move)
-        self._draw_sheet(image, sheet)
-        self._draw_lids(image, sheet)
+        self._draw_back(turn, move)
+        self._draw_eyes(sheet, coefficients, turn, move)
+        self._draw_mouth(sheet, coefficients, turn, move)
+        self._draw_sheet(sheet)
+        self._draw_lids(sheet)
+        image = self._canvas.rgb()
         if self._painter is not None:
             self._painter.paint(image, sheet, coefficients)
         return image
@@ -177,13 +182,14 @@ class Renderer:
     def _atlas_size(self) -> tuple[int, int]:
         return self.width * _ATLAS_FACTOR, self.height * _ATLAS_FACTOR
 
-    def _prepare_plate(self) -> npt.NDArray[np.uint8]:
+    def _prepare_plate(self) -> npt.NDArray[np.uint32]:
         """Return the background with the parts of the person that never move."""
-        plate = _resized(self.portrait.background, self.width, self.height)
+        canvas = self._canvas
+        canvas.image[..., :3] = _resized(self.portrait.background, self.width, self.height)
         still = np.setdiff1d(np.arange(len(self.relief.triangles)), self._moving)
         points = self._to_output(self.relief.rest)
-        self._draw(plate, points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
-        return plate
+        canvas.draw(points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
+        return canvas.pixels.copy()
 
     def _free_room(self) -> tuple[tuple[float, float], ...]:
         """Return how far the head may move either way along x, y and z, in picture px, before the
@@ -240,48 +246,12 @@ class Renderer:
         scaled[:, :2] += np.float32(0.5 * self._scale - 0.5)
         return np.ascontiguousarray(scaled, dtype=np.float32)
 
-    def _draw(
-        self,
-        image: npt.NDArray[np.uint8],
-        points: FloatArray,
-        triangles: npt.NDArray[np.int32],
-        attributes: FloatArray,
-        atlas: npt.NDArray[np.uint8],
-        outline: FloatArray | None = None,
-        *,
-        sparse: bool = True,
-    ) -> None:
-        """Draw triangles over the image; with an outline [n, 2] only inside it."""
-        window = self._window(points if outline is None else outline)
-        if window[0] >= window[2] or window[1] >= window[3]:
-            return
-        rasterise(points, triangles, attributes, self._depth, self._where, self._opacity, window)
-        if outline is not None:
-            self._clip(window, outline)
-        blend(image, self._where, self._opacity, self._depth, atlas, window, sparse=sparse)
-
-    def _window(self, points: FloatArray) -> tuple[int, int, int, int]:
-        """Return the box (x0, y0, x1, y1) around points, a little wider, within the frame."""
-        low = np.floor(points[:, :2].min(0)).astype(int) - _MARGIN_PX
-        high = np.ceil(points[:, :2].max(0)).astype(int) + _MARGIN_PX + 1
-        x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
-        return x0, y0, min(int(high[0]), self.width), min(int(high[1]), self.height)
-
-    def _clip(self, window: tuple[int, int, int, int], outline: FloatArray) -> None:
-        """Make what was rasterised transparent outside the outline."""
-        x0, y0, x1, y1 = window
-        inside = np.zeros((y1 - y0, x1 - x0), np.float32)
-        shape = np.round((outline - np.array([x0, y0], np.float32)) * 16).astype(np.int32)
-        cv2.fillPoly(inside, [shape], 1.0, shift=4)
-        cv2.polylines(inside, [shape], True, 1.0, thickness=_MARGIN_PX, shift=4)
-        self._opacity[y0:y1, x0:x1] *= inside
-
     def _to_atlas(self, points: FloatArray) -> FloatArray:
         factor = self._scale * _ATLAS_FACTOR
         return np.asarray(points * factor + (0.5 * factor - 0.5), np.float32)
 
     def _outline(self, sheet: FloatArray, opening: Opening) -> FloatArray:
-        return np.concatenate([sheet[opening.upper, :2], sheet[opening.lower[-2:0:-1], :2]])
+        return sheet[opening.contour, :2]
 
     @functools.cached_property
     def _moving_sheet(self) -> npt.NDArray[np.int32]:
@@ -300,13 +270,26 @@ class Renderer:
     def _openings(self) -> tuple[Opening, ...]:
         return (self.relief.mouth, *self.relief.eyes.values())
 
-    def _draw_sheet(self, image: npt.NDArray[np.uint8], sheet: FloatArray) -> None:
+    def _draw_sheet(self, sheet: FloatArray) -> None:
         attributes = self._sheet_attributes.copy()
         for opening in self._openings():
             self._hang_rims(sheet, attributes, opening)
-        self._draw(image, sheet, self._moving_sheet, attributes, self._atlas, sparse=False)
+        self._canvas.draw(sheet, self._moving_sheet, attributes, self._atlas)
         for opening in self._openings():
-            _soften(image, sheet[opening.upper, :2], sheet[opening.lower, :2])
+            self._soften(sheet, opening)
+
+    def _soften(self, sheet: FloatArray, opening: Opening) -> None:
+        """Take the staircase out of an opening's cut edges: along them pixels are mixed with their
+        neighbours.
+        """
+        x0, y0, x1, y1 = self._canvas.window(self._outline(sheet, opening))
+        if x0 >= x1 or y0 >= y1:
+            return
+        patch = self._canvas.image[y0:y1, x0:x1]
+        band = np.zeros(patch.shape[:2], np.uint8)
+        for line in (opening.upper, opening.lower):
+            stroke(band, sheet, line, (x0, y0), _EDGE_PX)
+        mix(patch, cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX), band)
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
         """Let the soft edges reach a pixel or so into the opening, no further than its middle."""
@@ -324,21 +307,20 @@ class Renderer:
         texture = self._to_atlas(self.back.texture)
         return np.column_stack([texture, np.ones(len(texture), np.float32)]).astype(np.float32)
 
-    def _draw_back(self, image: npt.NDArray[np.uint8], turn: FloatArray, move: FloatArray) -> None:
+    def _draw_back(self, turn: FloatArray, move: FloatArray) -> None:
         """Draw what shows only where a turn of the head uncovers it."""
         placed = self._place(self.back.rest, self.back.head_weight, turn, move)
-        self._draw(image, placed, self.back.triangles, self._back_attributes, self._atlas)
+        self._canvas.draw(placed, self.back.triangles, self._back_attributes, self._atlas)
 
-    def _draw_lids(self, image: npt.NDArray[np.uint8], sheet: FloatArray) -> None:
+    def _draw_lids(self, sheet: FloatArray) -> None:
         """Lay the painted lids over eyes that shut."""
-        for lid in self.lids:
+        for lid, paint in zip(self.lids, self._paints, strict=True):
             drawn = lid.drawn(sheet, self.relief.down, self.fitted.scale_px * self._scale)
             if drawn is not None:
-                self._draw(image, drawn[0], lid.triangles, drawn[1], lid.paint)
+                self._canvas.draw(drawn[0], lid.triangles, drawn[1], paint)
 
     def _draw_mouth(
         self,
-        image: npt.NDArray[np.uint8],
         sheet: FloatArray,
         coefficients: FloatArray,
         turn: FloatArray,
@@ -347,14 +329,14 @@ class Renderer:
         mouth, lips = self.mouth, self.relief.mouth
         if not (sheet[lips.upper, :2] != sheet[lips.lower, :2]).any():
             return  # the lips are sealed
-        points = displaced(mouth.rest, mouth.basis, coefficients)
+        points = self._mouth_field.displace(mouth.rest, coefficients)
         placed = self._place(points, None, turn, move)
         opening = self._outline(sheet, lips)
-        self._draw(image, placed, mouth.triangles, mouth.attributes, mouth.palette, opening)
+        self._canvas.draw(placed, mouth.triangles, mouth.attributes, self._palette, opening)
         # Teeth of a few pixels have hard edges; the portrait's own pixels do not. The sheet then
         # covers the rest.
-        x0, y0, x1, y1 = self._window(opening)
-        inside = image[y0 : max(y0, y1), x0 : max(x0, x1)]
+        x0, y0, x1, y1 = self._canvas.window(opening)
+        inside = self._canvas.image[y0 : max(y0, y1), x0 : max(x0, x1)]
         if inside.size:
             cv2.GaussianBlur(inside, (0, 0), _MOUTH_BLUR_PX, dst=inside)
 
@@ -368,7 +350,6 @@ class Renderer:
 
     def _draw_eyes(
         self,
-        image: npt.NDArray[np.uint8],
         sheet: FloatArray,
         coefficients: FloatArray,
         turn: FloatArray,
@@ -376,42 +357,12 @@ class Renderer:
     ) -> None:
         gaze = self._gaze(coefficients)
         for side, eye in self.eyes.items():
-            turned = (gaze[side] - self._straight[side])[None]
-            shift = self.fitted.direction(turned)[0, :2] * self.model.eye_radius
-            uv = self._to_atlas(eye.texture(shift))
-            attributes = np.column_stack([uv, np.ones(len(uv), np.float32)]).astype(np.float32)
+            aside = self.fitted.direction(gaze[side] - self._straight[side])
+            attributes = np.ones((len(eye.rest), 3), np.float32)
+            attributes[:, :2] = self._to_atlas(eye.texture(aside[:2] * self.model.eye_radius))
             placed = self._place(eye.rest, None, turn, move)
             opening = self._outline(sheet, self.relief.eyes[side])
-            self._draw(image, placed, eye.triangles, attributes, self._atlas, opening)
-
-
-def _part(points: FloatArray, opening: Opening, down: FloatArray, seal_px: float) -> None:
-    """Keep the two contours of an opening from crossing: where they would, or nearly touch, they
-    meet halfway.
-    """
-    upper, lower = opening.upper[1:-1], opening.lower[1:-1]
-    gap = (points[lower, :2] - points[upper, :2]) @ down
-    shut = gap < seal_px
-    middle = 0.5 * (points[upper[shut]] + points[lower[shut]])
-    points[upper[shut]] = middle
-    points[lower[shut]] = middle
-
-
-def _soften(image: npt.NDArray[np.uint8], *lines: FloatArray) -> None:
-    """Take the staircase out of cut edges, in place: along the lines pixels are mixed with their
-    neighbours.
-    """
-    points = np.concatenate(lines)
-    limits = np.array([image.shape[1], image.shape[0]])
-    x0, y0 = np.clip(np.floor(points.min(0)).astype(int) - 3, 0, limits)
-    x1, y1 = np.clip(np.ceil(points.max(0)).astype(int) + 4, 0, limits)
-    if x0 >= x1 or y0 >= y1:
-        return
-    patch = image[y0:y1, x0:x1]
-    band = np.zeros(patch.shape[:2], np.uint8)
-    shapes = [np.round((line - np.array([x0, y0])) * 16).astype(np.int32) for line in lines]
-    cv2.polylines(band, shapes, False, 255, thickness=2, lineType=cv2.LINE_AA, shift=4)
-    mix(patch, cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX), band)
+            self._canvas.draw(placed, eye.triangles, attributes, self._atlas, opening)
 
 
 def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -1,48 +1,146 @@
-"""The inner loop of rendering: triangles with depth, and the portrait's own pixels sampled through
-them.
+"""The geometry of a frame: points displaced by an expression, turned with the head, hung into
+openings; and where triangles lie, pixel by pixel, for whoever wants depth and places and no
+colours (`obverse.generator.canvas` draws).
 
-`rasterise` writes, for every pixel, where in the atlas its colour lies; `blend` fetches that colour
-and lays it over what is there already. Both release the GIL, so that rendering, marking and
-encoding share the machine's cores.
+All loops release the GIL, so that rendering, marking and encoding share the machine's cores.
 """
 
-import cv2
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Self, TypeVar, cast
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["blend", "displaced", "hang", "mix", "rasterise", "turned"]
+__all__ = ["Field", "hang", "mix", "part", "rasterise", "stroke", "turned"]
 
 _FAR = np.float32(1e9)
 _SLACK = np.float32(1e-4)
 _TINY = np.float32(1e-9)
 # px^2 (twice the area); thinner triangles hold no pixel worth their rounding errors.
 _SLIVER = np.float32(0.01)
-_TO_256 = np.float32(256.0 / 255.0)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def displaced(
-    rest: npt.NDArray[np.float32],
-    basis: npt.NDArray[np.float32],
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def _compiled(function: Kernel) -> Kernel:
+    return cast(Kernel, numba.njit(cache=True, nogil=True, fastmath=True)(function))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """Displacements of a mesh by coefficients, without the many that are 0."""
+
+    starts: npt.NDArray[np.int32]  # [K + 1] where each coefficient's entries begin
+    vertices: npt.NDArray[np.int32]  # [N]
+    moves: npt.NDArray[np.float32]  # [N, 3]
+
+    @classmethod
+    def of(cls, basis: npt.NDArray[np.float32], least: float) -> Self:
+        """Return a basis [K, V, 3] without the vertices that a coefficient of 1 moves by less than
+        `least` along every axis.
+        """
+        row, vertices = np.nonzero(np.abs(basis).max(2) >= least)
+        starts = np.searchsorted(row, np.arange(len(basis) + 1)).astype(np.int32)
+        moves = np.ascontiguousarray(basis[row, vertices], dtype=np.float32)
+        return cls(starts, vertices.astype(np.int32), moves)
+
+    def displace(
+        self, rest: npt.NDArray[np.float32], coefficients: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return `rest` [V, 3] plus the displacements under coefficients [K]."""
+        points = rest.copy()
+        _displace(points, self.starts, self.vertices, self.moves, coefficients)
+        return points
+
+
+@_compiled
+def _displace(
+    points: npt.NDArray[np.float32],
+    starts: npt.NDArray[np.int32],
+    vertices: npt.NDArray[np.int32],
+    moves: npt.NDArray[np.float32],
     coefficients: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
-    """Return `rest` [V, 3] plus the displacements `basis` [K, V, 3] under coefficients [K].
-
-    Most coefficients of a frame are 0 and cost nothing, which a matrix product would not know; nor
-    would it stay on the caller's thread.
-    """
-    moved = rest.copy()
+) -> None:
     for index in range(coefficients.shape[0]):
         coefficient = coefficients[index]
         if abs(coefficient) > np.float32(1e-4):
-            for vertex in range(rest.shape[0]):
+            for entry in range(starts[index], starts[index + 1]):
+                vertex = vertices[entry]
                 for axis in range(3):
-                    moved[vertex, axis] += coefficient * basis[index, vertex, axis]
-    return moved
+                    points[vertex, axis] += coefficient * moves[entry, axis]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@_compiled
+def part(
+    points: npt.NDArray[np.float32],
+    upper: npt.NDArray[np.int32],
+    lower: npt.NDArray[np.int32],
+    down: npt.NDArray[np.float32],
+    seal: float,
+) -> None:
+    """Keep the two contours [n] of an opening from crossing, in place: where they would, or come
+    nearer than `seal`, they meet halfway. Their ends are shared and stay.
+
+    Args:
+        points: `[V, 3]`.
+        upper: the vertices of one contour.
+        lower: those of the other.
+        down: `[2]` unit vector from the one to the other.
+        seal: in the points' unit.
+    """
+    for index in range(1, upper.shape[0] - 1):
+        above, below = upper[index], lower[index]
+        gap = np.float32(0.0)
+        for axis in range(2):
+            gap += (points[below, axis] - points[above, axis]) * down[axis]
+        if gap < np.float32(seal):
+            for axis in range(3):
+                middle = np.float32(0.5) * (points[above, axis] + points[below, axis])
+                points[above, axis] = middle
+                points[below, axis] = middle
+
+
+@_compiled
+def stroke(
+    band: npt.NDArray[np.uint8],
+    points: npt.NDArray[np.float32],
+    line: npt.NDArray[np.int32],
+    corner: tuple[int, int],
+    width: float,
+) -> None:
+    """Draw a smooth line through vertices over `band` [H, W], 255 on the line, in place.
+
+    Args:
+        band: the pixels below and to the right of `corner`.
+        points: `[V, 3]` px.
+        line: `[n]` the vertices.
+        corner: (x, y) px.
+        width: px.
+    """
+    reach = np.float32(0.5 * width + 0.5)
+    for index in range(line.shape[0] - 1):
+        ax = points[line[index], 0] - np.float32(corner[0])
+        ay = points[line[index], 1] - np.float32(corner[1])
+        dx = points[line[index + 1], 0] - np.float32(corner[0]) - ax
+        dy = points[line[index + 1], 1] - np.float32(corner[1]) - ay
+        square = max(dx * dx + dy * dy, np.float32(1e-6))
+        x0, x1 = max(int(np.ceil(min(ax, ax + dx) - reach)), 0), max(ax, ax + dx) + reach
+        y0, y1 = max(int(np.ceil(min(ay, ay + dy) - reach)), 0), max(ay, ay + dy) + reach
+        for y in range(y0, min(int(np.floor(y1)) + 1, band.shape[0])):
+            for x in range(x0, min(int(np.floor(x1)) + 1, band.shape[1])):
+                px, py = np.float32(x) - ax, np.float32(y) - ay
+                along = min(max((px * dx + py * dy) / square, np.float32(0.0)), np.float32(1.0))
+                px, py = px - along * dx, py - along * dy
+                share = min(
+                    max(reach - np.sqrt(px * px + py * py), np.float32(0.0)), np.float32(1.0)
+                )
+                band[y, x] = max(band[y, x], np.uint8(share * np.float32(255.0) + np.float32(0.5)))
+
+
+@_compiled
 def turned(
     points: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float32],
@@ -89,7 +187,7 @@ def turned(
     return placed
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@_compiled
 def rasterise(
     points: npt.NDArray[np.float32],
     triangles: npt.NDArray[np.int32],
@@ -189,119 +287,7 @@ def rasterise(
                 a += a_step
 
 
-def blend(
-    image: npt.NDArray[np.uint8],
-    where: npt.NDArray[np.float32],
-    opacity: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-    atlas: npt.NDArray[np.uint8],
-    window: tuple[int, int, int, int],
-    *,
-    sparse: bool = False,
-) -> None:
-    """Lay the atlas, sampled bilinearly where `rasterise` said, over `image` in place.
-
-    Args:
-        image: `[H, W, 3]` RGB, changed in place.
-        where: `[H, W, 2]` atlas x and y.
-        opacity: `[H, W]` in [0, 1], times the atlas's own.
-        depth: `[H, W]`; pixels no triangle reached are left alone.
-        atlas: `[Ha, Wa, 4]` RGBA, colours not premultiplied.
-        window: the pixels to visit, (x0, y0, x1, y1).
-        sparse: few of the window's pixels were reached: fetch only those, one by one.
-    """
-    x0, y0, x1, y1 = window
-    if x0 >= x1 or y0 >= y1:
-        return
-    if sparse:
-        _lay(
-            image[y0:y1, x0:x1],
-            where[y0:y1, x0:x1],
-            opacity[y0:y1, x0:x1],
-            depth[y0:y1, x0:x1],
-            atlas,
-        )
-        return
-    sampled = cv2.remap(
-        atlas, where[y0:y1, x0:x1], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    _over(image[y0:y1, x0:x1], sampled, opacity[y0:y1, x0:x1], depth[y0:y1, x0:x1])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _over(
-    image: npt.NDArray[np.uint8],
-    sampled: npt.NDArray[np.uint8],
-    opacity: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-) -> None:
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            if depth[y, x] >= _FAR:
-                continue
-            alpha = np.int32(opacity[y, x] * np.float32(sampled[y, x, 3]) * _TO_256)
-            if alpha >= 255:
-                image[y, x, 0] = sampled[y, x, 0]
-                image[y, x, 1] = sampled[y, x, 1]
-                image[y, x, 2] = sampled[y, x, 2]
-            elif alpha > 0:
-                rest = np.int32(256) - alpha
-                for channel in range(3):
-                    mixed = alpha * np.int32(sampled[y, x, channel]) + rest * np.int32(
-                        image[y, x, channel]
-                    )
-                    image[y, x, channel] = np.uint8((mixed + np.int32(128)) >> 8)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _lay(
-    image: npt.NDArray[np.uint8],
-    where: npt.NDArray[np.float32],
-    opacity: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-    atlas: npt.NDArray[np.uint8],
-) -> None:
-    right, bottom = np.int32(atlas.shape[1] - 1), np.int32(atlas.shape[0] - 1)
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            if depth[y, x] >= _FAR or opacity[y, x] <= 0:
-                continue
-            # In 256ths of an atlas pixel.
-            u = np.int32(np.floor(where[y, x, 0] * np.float32(256.0) + np.float32(0.5)))
-            v = np.int32(np.floor(where[y, x, 1] * np.float32(256.0) + np.float32(0.5)))
-            u = min(max(u, np.int32(0)), right << 8)
-            v = min(max(v, np.int32(0)), bottom << 8)
-            left, top = u >> 8, v >> 8
-            beside, below = min(left + 1, right), min(top + 1, bottom)
-            across, down = u & 255, v & 255
-            a = (256 - across) * (256 - down)
-            b = across * (256 - down)
-            c = (256 - across) * down
-            d = across * down
-            alpha = (
-                a * atlas[top, left, 3]
-                + b * atlas[top, beside, 3]
-                + c * atlas[below, left, 3]
-                + d * atlas[below, beside, 3]
-                + 32768
-            ) >> 16
-            share = np.int32(opacity[y, x] * np.float32(alpha) * _TO_256)
-            if share <= 0:
-                continue
-            share = np.int32(256) if share >= 255 else share
-            for channel in range(3):
-                colour = (
-                    a * atlas[top, left, channel]
-                    + b * atlas[top, beside, channel]
-                    + c * atlas[below, left, channel]
-                    + d * atlas[below, beside, channel]
-                    + 32768
-                ) >> 16
-                mixed = share * colour + (256 - share) * image[y, x, channel]
-                image[y, x, channel] = np.uint8((mixed + 128) >> 8)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@_compiled
 def mix(
     image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], share: npt.NDArray[np.uint8]
 ) -> None:
@@ -316,7 +302,7 @@ def mix(
                     image[y, x, channel] = np.uint8((below * 255 + step + 127) // 255)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@_compiled
 def hang(
     placed: npt.NDArray[np.float32],
     attributes: npt.NDArray[np.float32],

@@ -4,7 +4,7 @@ import numpy.typing as npt
 import pytest
 
 from obverse.generator.motion import rotation_matrix
-from obverse.generator.warp import blend, displaced, hang, mix, rasterise, turned
+from obverse.generator.warp import Field, hang, mix, part, rasterise, stroke, turned
 
 SIZE = 48
 WINDOW = (0, 0, SIZE, SIZE)
@@ -16,12 +16,6 @@ def _buffers() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.ND
         np.zeros((SIZE, SIZE, 2), np.float32),
         np.zeros((SIZE, SIZE), np.float32),
     )
-
-
-def _atlas(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    smooth = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.float32), (0, 0), 3)
-    opaque = np.full((SIZE, SIZE, 1), 255, np.float32)
-    return np.concatenate([smooth, opaque], 2).astype(np.uint8)
 
 
 def _square(corners: npt.ArrayLike, depth: float) -> npt.NDArray[np.float32]:
@@ -37,18 +31,8 @@ def _attributes(opacity: float = 1.0) -> npt.NDArray[np.float32]:
     return np.column_stack([CORNERS, np.full(4, opacity)]).astype(np.float32)
 
 
-def test_identity_returns_the_atlas() -> None:
-    atlas = _atlas(np.random.default_rng(0))
-    depth, where, opacity = _buffers()
-    image = np.zeros((SIZE, SIZE, 3), np.uint8)
-    rasterise(_square(CORNERS, 1), TRIANGLES, _attributes(), depth, where, opacity, WINDOW)
-    blend(image, where, opacity, depth, atlas, WINDOW)
-    assert np.abs(image.astype(int) - atlas[..., :3]).max() <= 1
-
-
 def test_affine_warp_is_undone_by_its_inverse() -> None:
     matrix = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), 17, 0.8)
-    atlas = _atlas(np.random.default_rng(1))
     depth, where, opacity = _buffers()
     corners = CORNERS @ matrix[:, :2].T + matrix[:, 2]
     rasterise(_square(corners, 1), TRIANGLES, _attributes(), depth, where, opacity, WINDOW)
@@ -57,7 +41,6 @@ def test_affine_warp_is_undone_by_its_inverse() -> None:
     expected = np.column_stack([columns, rows]) @ inverse[:, :2].T + inverse[:, 2]
     assert len(rows) > 500
     assert np.abs(where[rows, columns] - expected).max() < 0.02
-    assert atlas.shape == (SIZE, SIZE, 4)
 
 
 @pytest.mark.parametrize("near_first", [True, False])
@@ -90,32 +73,49 @@ def test_neighbouring_triangles_leave_no_cracks() -> None:
     assert (depth < 1e8).all()
 
 
-def test_half_opacity_mixes_evenly() -> None:
-    depth, where, opacity = _buffers()
-    atlas = np.full((SIZE, SIZE, 4), 255, np.uint8)
-    atlas[..., :3] = 200
-    image = np.full((SIZE, SIZE, 3), 100, np.uint8)
-    rasterise(_square(CORNERS, 1), TRIANGLES, _attributes(0.5), depth, where, opacity, WINDOW)
-    blend(image, where, opacity, depth, atlas, WINDOW)
-    assert np.abs(image.astype(int) - 150).max() <= 1
-
-
-def test_triangles_outside_the_picture_touch_nothing() -> None:
-    depth, where, opacity = _buffers()
-    image = np.full((SIZE, SIZE, 3), 7, np.uint8)
-    points = _square(CORNERS + 10 * SIZE, 1)
-    rasterise(points, TRIANGLES, _attributes(), depth, where, opacity, WINDOW)
-    blend(image, where, opacity, depth, _atlas(np.random.default_rng(3)), WINDOW)
-    assert (image == 7).all()
-
-
-def test_displaced_is_a_weighted_sum() -> None:
+def test_a_field_is_a_weighted_sum() -> None:
     rng = np.random.default_rng(4)
     rest = rng.standard_normal((30, 3)).astype(np.float32)
     basis = rng.standard_normal((5, 30, 3)).astype(np.float32)
-    coefficients = np.array([0.5, 0, -1, 0.25, 0], np.float32)
+    basis[:, ::4] = 0
+    basis[3] = 0
+    coefficients = np.array([0.5, 0, -1, 0.25, 2], np.float32)
     expected = rest + np.tensordot(coefficients, basis, 1)
-    assert np.allclose(displaced(rest, basis, coefficients), expected, atol=1e-5)
+    given = rest.copy()
+    assert np.allclose(Field.of(basis, 1e-6).displace(rest, coefficients), expected, atol=1e-5)
+    assert np.array_equal(rest, given)
+
+
+def test_a_field_leaves_out_what_nobody_sees() -> None:
+    basis = np.zeros((2, 3, 3), np.float32)
+    basis[1, :, 0] = [0.001, -0.02, 0.5]
+    field = Field.of(basis, 0.01)
+    assert field.vertices.tolist() == [1, 2]
+    moved = field.displace(np.zeros((3, 3), np.float32), np.array([1, 2], np.float32))
+    assert moved[:, 0] == pytest.approx([0, -0.04, 1])
+
+
+def test_contours_that_would_cross_meet_halfway() -> None:
+    points = np.array(
+        [[0, 5, 0], [1, 4, 1], [2, 6, 3], [3, 5, 0], [1, 8, 3], [2, 4, 1]], np.float32
+    )
+    upper, lower = np.array([0, 1, 2, 3], np.int32), np.array([0, 4, 5, 3], np.int32)
+    expected = points.copy()
+    expected[[2, 5]] = [2, 5, 2]  # these had crossed; the others lie apart
+    part(points, upper, lower, np.array([0, 1], np.float32), 0.5)
+    assert points == pytest.approx(expected)
+
+
+def test_a_stroke_is_as_wide_as_it_says_and_smooth() -> None:
+    band = np.zeros((12, 20), np.uint8)
+    points = np.array([[13, 25, 0], [26, 25, 0], [10.25, 20, 0], [10.25, 31, 0]], np.float32)
+    stroke(band, points, np.array([0, 1], np.int32), (10, 20), 2.0)
+    assert band[:, 10].tolist() == [0, 0, 0, 0, 128, 255, 128, 0, 0, 0, 0, 0]
+    assert (band[5, 3:17] == 255).all()
+    assert (band[:, 19] == 0).all()
+    upright = np.zeros((12, 20), np.uint8)
+    stroke(upright, points, np.array([2, 3], np.int32), (10, 20), 2.0)
+    assert upright[6, :3].tolist() == [255, 191, 0]
 
 
 def test_nothing_outside_the_window_is_touched() -> None:
@@ -126,26 +126,6 @@ def test_nothing_outside_the_window_is_touched() -> None:
     inside[20:25, 10:30] = True
     assert np.array_equal(opacity == 1, inside)
     assert np.array_equal(depth == 1, inside)
-
-
-@pytest.mark.parametrize("opacity", [1.0, 0.6])
-def test_fetching_pixels_one_by_one_gives_the_same_picture(opacity: float) -> None:
-    rng = np.random.default_rng(6)
-    atlas = _atlas(rng)
-    atlas[..., 3] = cv2.GaussianBlur(
-        rng.integers(0, 256, (SIZE, SIZE)).astype(np.float32), (0, 0), 4
-    )
-    matrix = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), 30, 0.7)
-    corners = CORNERS @ matrix[:, :2].T + matrix[:, 2]
-    depth, where, alpha = _buffers()
-    rasterise(_square(corners, 1), TRIANGLES, _attributes(opacity), depth, where, alpha, WINDOW)
-    whole, sparse = (np.full((SIZE, SIZE, 3), 90, np.uint8) for _ in range(2))
-    blend(whole, where, alpha, depth, atlas, WINDOW)
-    blend(sparse, where, alpha, depth, atlas, WINDOW, sparse=True)
-    assert (whole != 90).mean() > 0.3
-    difference = whole.astype(float) - sparse
-    assert 10 * np.log10(255**2 / np.mean(difference**2)) > 50
-    assert np.abs(difference).max() <= 3
 
 
 def test_turned_is_a_rotation_seen_in_perspective() -> None:
