@@ -34,6 +34,7 @@ FloatArray = npt.NDArray[np.float32]
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 # Interocular distances that a head may come nearer and go away, and move aside near a border.
 _NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
+_LEAN = 1.0  # interocular distances that a head leans towards or away; then the body comes along
 _UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
@@ -117,6 +118,8 @@ class Renderer:
         self._sheet_field = Field.of(self.relief.basis, _UNSEEN_PX / self._scale)
         self._mouth_field = Field.of(self.mouth.basis, _UNSEEN_PX / self._scale)
         self._moving = self._moving_triangles()
+        self._canvas.image[..., :3] = _resized(self.portrait.background, self.width, self.height)
+        self._background = self._canvas.pixels.copy()
         self._plate = self._prepare_plate()
         self._room = self._free_room()
         self._straight = self._gaze(np.zeros(52, np.float32))
@@ -141,16 +144,17 @@ class Renderer:
         """
         coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
         turn, move = self._rigid(rotation, translation)
-        np.copyto(self._canvas.pixels, self._plate)
+        body = float(move[2]) - eased(float(move[2]), _LEAN * self.fitted.scale_px)
+        np.copyto(self._canvas.pixels, self._background if body else self._plate)
         points = self._sheet_field.displace(self.relief.rest, coefficients)
         for opening in self._openings():
             seal_px = _SEAL * self.fitted.scale_px
             part(points, opening.upper, opening.lower, self.relief.down, seal_px)
-        sheet = self._place(points, self.relief.head_weight, turn, move)
-        self._draw_back(turn, move)
+        sheet = self._place(points, self.relief.head_weight, turn, move, body)
+        self._draw_back(turn, move, body)
         self._draw_eyes(sheet, coefficients, turn, move)
         self._draw_mouth(sheet, coefficients, turn, move)
-        self._draw_sheet(sheet)
+        self._draw_sheet(sheet, self._whole_sheet if body else self._moving_sheet)
         self._draw_lids(sheet)
         image = self._canvas.rgb()
         if self._painter is not None:
@@ -185,7 +189,7 @@ class Renderer:
     def _prepare_plate(self) -> npt.NDArray[np.uint32]:
         """Return the background with the parts of the person that never move."""
         canvas = self._canvas
-        canvas.image[..., :3] = _resized(self.portrait.background, self.width, self.height)
+        np.copyto(canvas.pixels, self._background)
         still = np.setdiff1d(np.arange(len(self.relief.triangles)), self._moving)
         points = self._to_output(self.relief.rest)
         canvas.draw(points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
@@ -226,9 +230,16 @@ class Renderer:
         return (rest @ own @ rest.T).astype(np.float32), shift.astype(np.float32)
 
     def _place(
-        self, points: FloatArray, weight: FloatArray | None, turn: FloatArray, shift: FloatArray
+        self,
+        points: FloatArray,
+        weight: FloatArray | None,
+        turn: FloatArray,
+        shift: FloatArray,
+        body: float = 0.0,
     ) -> FloatArray:
-        """Turn points [V, 3] (picture px) with the head and project them to output px."""
+        """Turn points [V, 3] (picture px) with the head, take the rest `body` px away from the
+        camera, and project them to output px.
+        """
         placed: FloatArray = turned(
             points,
             _WHOLLY if weight is None else weight,
@@ -238,6 +249,7 @@ class Renderer:
             self.fitted.origin_px,
             _CAMERA_DISTANCE * self.fitted.scale_px,
             self._scale,
+            body,
         )
         return placed
 
@@ -258,6 +270,10 @@ class Renderer:
         return np.ascontiguousarray(self.relief.triangles[self._moving])
 
     @functools.cached_property
+    def _whole_sheet(self) -> npt.NDArray[np.int32]:
+        return np.ascontiguousarray(self.relief.triangles)
+
+    @functools.cached_property
     def _sheet_attributes(self) -> FloatArray:
         opacity = np.ones(len(self.relief.rest), np.float32)
         for opening in self._openings():
@@ -270,11 +286,11 @@ class Renderer:
     def _openings(self) -> tuple[Opening, ...]:
         return (self.relief.mouth, *self.relief.eyes.values())
 
-    def _draw_sheet(self, sheet: FloatArray) -> None:
+    def _draw_sheet(self, sheet: FloatArray, triangles: npt.NDArray[np.int32]) -> None:
         attributes = self._sheet_attributes.copy()
         for opening in self._openings():
             self._hang_rims(sheet, attributes, opening)
-        self._canvas.draw(sheet, self._moving_sheet, attributes, self._atlas)
+        self._canvas.draw(sheet, triangles, attributes, self._atlas)
         for opening in self._openings():
             self._soften(sheet, opening)
 
@@ -307,9 +323,9 @@ class Renderer:
         texture = self._to_atlas(self.back.texture)
         return np.column_stack([texture, np.ones(len(texture), np.float32)]).astype(np.float32)
 
-    def _draw_back(self, turn: FloatArray, move: FloatArray) -> None:
+    def _draw_back(self, turn: FloatArray, move: FloatArray, body: float) -> None:
         """Draw what shows only where a turn of the head uncovers it."""
-        placed = self._place(self.back.rest, self.back.head_weight, turn, move)
+        placed = self._place(self.back.rest, self.back.head_weight, turn, move, body)
         self._canvas.draw(placed, self.back.triangles, self._back_attributes, self._atlas)
 
     def _draw_lids(self, sheet: FloatArray) -> None:

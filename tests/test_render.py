@@ -158,3 +158,12 @@ def test_small_moves_are_not_touched() -> None:
     assert eased(-0.6, 1.0) == -0.6
     assert 0.9 < eased(1.0, 1.0) < 1.0
     assert eased(-50.0, 1.0) == pytest.approx(-1.0)
+
+
+def test_a_body_comes_along_when_the_head_goes_far(renderer: Renderer) -> None:
+    rest, lean, away = (
+        renderer.frame(_face(), ZERO, np.array([0.0, 0.0, z], np.float32))[480:].astype(int)
+        for z in (0.0, 0.5, 4.2)
+    )
+    assert np.abs(lean - rest).max() < 12
+    assert np.abs(away - rest).max() > 25
