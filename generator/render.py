@@ -37,7 +37,7 @@ _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
-_EDGE_PX = 2.0  # of an edge that is softened
+_EDGE_PX = 3.4  # of an edge that is softened
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 # The atlas has twice the output's resolution, so that bilinear sampling loses nothing.
 _ATLAS_FACTOR = 2
