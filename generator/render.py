@@ -25,7 +25,8 @@ from obverse.generator.motion import Motion, rotation_matrix
 from obverse.generator.mouth import Mouth, make_mouth
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Opening, Relief, build_relief
-from obverse.generator.warp import Field, hang, mix, part, stroke, turned
+from obverse.generator.softening import blurred, mix, stroke
+from obverse.generator.warp import Field, hang, part, turned
 
 __all__ = ["FramePainter", "RenderConfig", "Renderer"]
 
@@ -40,7 +41,7 @@ _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
 _MOUTH_BLUR_PX, _EDGE_BLUR_PX = 0.8, 0.8
-_EDGE_PX = 2.0  # of an edge that is softened
+_EDGE_PX = 3.4  # of an edge that is softened
 _SOCKET = 0.03  # interocular distances that the eyes lie behind the lids
 # The atlas has twice the output's resolution, so that bilinear sampling loses nothing.
 _ATLAS_FACTOR = 2
@@ -305,7 +306,7 @@ class Renderer:
         band = np.zeros(patch.shape[:2], np.uint8)
         for line in (opening.upper, opening.lower):
             stroke(band, sheet, line, (x0, y0), _EDGE_PX)
-        mix(patch, cv2.GaussianBlur(patch, (0, 0), _EDGE_BLUR_PX), band)
+        mix(patch, blurred(patch, _EDGE_BLUR_PX), band)
 
     def _hang_rims(self, placed: FloatArray, attributes: FloatArray, opening: Opening) -> None:
         """Let the soft edges reach a pixel or so into the opening, no further than its middle."""
@@ -354,7 +355,7 @@ class Renderer:
         x0, y0, x1, y1 = self._canvas.window(opening)
         inside = self._canvas.image[y0 : max(y0, y1), x0 : max(x0, x1)]
         if inside.size:
-            cv2.GaussianBlur(inside, (0, 0), _MOUTH_BLUR_PX, dst=inside)
+            inside[:] = blurred(inside, _MOUTH_BLUR_PX)
 
     def _gaze(self, expression: npt.ArrayLike) -> dict[str, FloatArray]:
         """Return where each eye looks, as a unit vector in the head's frame."""

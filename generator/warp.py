@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Field", "hang", "mix", "part", "rasterise", "stroke", "turned"]
+__all__ = ["Field", "hang", "part", "rasterise", "turned"]
 
 _FAR = np.float32(1e9)
 _SLACK = np.float32(1e-4)
@@ -101,43 +101,6 @@ def part(
                 middle = np.float32(0.5) * (points[above, axis] + points[below, axis])
                 points[above, axis] = middle
                 points[below, axis] = middle
-
-
-@_compiled
-def stroke(
-    band: npt.NDArray[np.uint8],
-    points: npt.NDArray[np.float32],
-    line: npt.NDArray[np.int32],
-    corner: tuple[int, int],
-    width: float,
-) -> None:
-    """Draw a smooth line through vertices over `band` [H, W], 255 on the line, in place.
-
-    Args:
-        band: the pixels below and to the right of `corner`.
-        points: `[V, 3]` px.
-        line: `[n]` the vertices.
-        corner: (x, y) px.
-        width: px.
-    """
-    reach = np.float32(0.5 * width + 0.5)
-    for index in range(line.shape[0] - 1):
-        ax = points[line[index], 0] - np.float32(corner[0])
-        ay = points[line[index], 1] - np.float32(corner[1])
-        dx = points[line[index + 1], 0] - np.float32(corner[0]) - ax
-        dy = points[line[index + 1], 1] - np.float32(corner[1]) - ay
-        square = max(dx * dx + dy * dy, np.float32(1e-6))
-        x0, x1 = max(int(np.ceil(min(ax, ax + dx) - reach)), 0), max(ax, ax + dx) + reach
-        y0, y1 = max(int(np.ceil(min(ay, ay + dy) - reach)), 0), max(ay, ay + dy) + reach
-        for y in range(y0, min(int(np.floor(y1)) + 1, band.shape[0])):
-            for x in range(x0, min(int(np.floor(x1)) + 1, band.shape[1])):
-                px, py = np.float32(x) - ax, np.float32(y) - ay
-                along = min(max((px * dx + py * dy) / square, np.float32(0.0)), np.float32(1.0))
-                px, py = px - along * dx, py - along * dy
-                share = min(
-                    max(reach - np.sqrt(px * px + py * py), np.float32(0.0)), np.float32(1.0)
-                )
-                band[y, x] = max(band[y, x], np.uint8(share * np.float32(255.0) + np.float32(0.5)))
 
 
 @_compiled
@@ -287,21 +250,6 @@ def rasterise(
                 u += u_step
                 v += v_step
                 a += a_step
-
-
-@_compiled
-def mix(
-    image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], share: npt.NDArray[np.uint8]
-) -> None:
-    """Lay `other` [H, W, 3] over `image` in place, `share` [H, W] of 255 of it."""
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            part = np.int32(share[y, x])
-            if part > 0:
-                for channel in range(3):
-                    below = np.int32(image[y, x, channel])
-                    step = part * (np.int32(other[y, x, channel]) - below)
-                    image[y, x, channel] = np.uint8((below * 255 + step + 127) // 255)
 
 
 @_compiled

@@ -4,7 +4,7 @@ import numpy.typing as npt
 import pytest
 
 from obverse.generator.motion import rotation_matrix
-from obverse.generator.warp import Field, hang, mix, part, rasterise, stroke, turned
+from obverse.generator.warp import Field, hang, part, rasterise, turned
 
 SIZE = 48
 WINDOW = (0, 0, SIZE, SIZE)
@@ -106,18 +106,6 @@ def test_contours_that_would_cross_meet_halfway() -> None:
     assert points == pytest.approx(expected)
 
 
-def test_a_stroke_is_as_wide_as_it_says_and_smooth() -> None:
-    band = np.zeros((12, 20), np.uint8)
-    points = np.array([[13, 25, 0], [26, 25, 0], [10.25, 20, 0], [10.25, 31, 0]], np.float32)
-    stroke(band, points, np.array([0, 1], np.int32), (10, 20), 2.0)
-    assert band[:, 10].tolist() == [0, 0, 0, 0, 128, 255, 128, 0, 0, 0, 0, 0]
-    assert (band[5, 3:17] == 255).all()
-    assert (band[:, 19] == 0).all()
-    upright = np.zeros((12, 20), np.uint8)
-    stroke(upright, points, np.array([2, 3], np.int32), (10, 20), 2.0)
-    assert upright[6, :3].tolist() == [255, 191, 0]
-
-
 def test_nothing_outside_the_window_is_touched() -> None:
     depth, where, opacity = _buffers()
     window = (10, 20, 30, 25)
@@ -162,9 +150,3 @@ def test_rims_hang_into_the_opening_no_further_than_its_middle(gap: float, reach
     # Its colour comes from above the edge where the opening is wide, and it fades out there.
     assert attributes[1, 1] == pytest.approx(-2 * min(gap / 5, 1))
     assert attributes[4] == pytest.approx([*attributes[1, :2], 1 - reach / 1.3])
-
-
-def test_mix_lays_one_picture_over_another_in_shares() -> None:
-    image, other = np.full((1, 3, 3), 10, np.uint8), np.full((1, 3, 3), 210, np.uint8)
-    mix(image, other, np.array([[0, 51, 255]], np.uint8))
-    assert image[0, :, 0].tolist() == [10, 50, 210]
