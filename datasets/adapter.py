@@ -41,8 +41,7 @@ class Count:
     @property
     def name(self) -> str:
         """The kind in words, such as "method Deepfakes"."""
-        kind = ", ".join(f"{field} {value}" for field, value in self.where.items())
-        return kind or "all clips"
+        return ", ".join(f"{field} {value}" for field, value in self.where.items()) or "all kinds"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
