@@ -1,5 +1,6 @@
 """A clip's frames and bytes, whether it is a film, a folder of pictures, or a folder in a tar."""
 
+import contextlib
 import hashlib
 import re
 import tarfile
@@ -100,7 +101,7 @@ def footage_bytes(clip: Clip, folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def footage_size(clip: Clip, folder: Path) -> int:
-    """Return the bytes of a clip's files; of pictures in a tar, about as many.
+    """Return the bytes of a clip's files.
 
     Raises:
         InputError: there is nothing.
@@ -110,7 +111,8 @@ def footage_size(clip: Clip, folder: Path) -> int:
     if form == "folder":
         return sum((path / PurePosixPath(name).name).stat().st_size for name in pictures_in(path))
     if form == "archive":
-        return sum(len(content) for _, content in footage_bytes(clip, folder))
+        with _archive(path, str(clip.member)) as (_, items):
+            return sum(item.size for item in items)
     return path.stat().st_size
 
 
@@ -134,21 +136,29 @@ def footage_sha256(clip: Clip, folder: Path) -> str:
 
 
 def _in_archive(path: Path, member: str) -> Iterator[tuple[str, bytes]]:
+    with _archive(path, member) as (archive, items):
+        for item in items:
+            stream = archive.extractfile(item)
+            assert stream is not None  # it is a file
+            yield PurePosixPath(item.name).name, stream.read()
+
+
+@contextlib.contextmanager
+def _archive(path: Path, member: str) -> Iterator[tuple[tarfile.TarFile, list[tarfile.TarInfo]]]:
+    """Open a tar and list the pictures of one of its folders, in their order."""
     try:
         with tarfile.open(path) as archive:
-            found = {
-                PurePosixPath(item.name).name: item
+            items = [
+                item
                 for item in archive
                 if item.isfile()
                 and PurePosixPath(item.name).parent.as_posix() == member
                 and PurePosixPath(item.name).suffix.lower() in PICTURES
-            }
-            if not found:
+            ]
+            if not items:
                 raise InputError(f"{path} holds no pictures in {member}; index it anew.")
-            for name in sorted(found, key=_natural):
-                stream = archive.extractfile(found[name])
-                assert stream is not None  # it is a file
-                yield name, stream.read()
+            items.sort(key=lambda item: _natural(PurePosixPath(item.name).name))
+            yield archive, items
     except (EOFError, tarfile.TarError) as error:
         raise InputError(f"{path} cannot be read as a tar ({error}); copy it anew.") from error
 

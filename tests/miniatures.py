@@ -227,7 +227,7 @@ def lav_df(root: Path) -> None:
 
     listed = [
         row("train/000000.mp4", "train", False, False),
-        row("train/000001.mp4", "train", True, True, original="train/000000.mp4"),
+        row("train/000001.mp4", "train", True, True, original="000000.mp4"),
         row("dev/000002.mp4", "dev", True, False),
         row("test/000003.mp4", "test", False, True),
     ]

@@ -116,13 +116,25 @@ def test_a_val_that_we_drew_counts_as_the_publishers_train(
     assert "WildDeepfake has 3409 clips of label pristine, split train; here are 16" in texts
 
 
-def test_more_than_is_published_is_wrong_in_a_part_as_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_clips_of_another_set_are_not_meant_to_be_all_of_it(
+    miniature: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    clips = [_clip(n, dataset="celebv-hq") for n in range(3)]
-    report = _check(tmp_path, clips)
-    assert report.problems[0].text == "CelebV-HQ has 35666 clips of all kinds; here are 3"
-    assert _check(tmp_path, clips, partial=True).problems == ()
+    """DeeperForensics' pristine clips are FaceForensics++'s; nobody wants its fakes here."""
+    table = tmp_path / "clips.parquet"
+    place = Place(root=miniature("deeperforensics"), pristine=miniature("ffpp"))
+    index_set("deeperforensics", place, table)
+    texts = [problem.text for problem in check_tables([table]).problems]
+    assert texts
+    assert all(text.startswith("DeeperForensics-1.0 has ") for text in texts)
+
+
+def test_more_than_is_published_is_wrong_in_a_part_as_well(tmp_path: Path) -> None:
+    clips = [_clip(n, dataset="wilddeepfake", split="test") for n in range(400)]
+    (problem,) = _check(tmp_path, clips, partial=True).problems
+    assert problem.text == (
+        "WildDeepfake has 396 clips of label pristine, split test; here are 400"
+    )
+    assert _check(tmp_path, clips[:300], partial=True).problems == ()
 
 
 def test_clips_that_look_alike_are_found_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
@@ -173,7 +185,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         CheckConfig(workers=0)
 
 
-def test_our_own_corpora_pass(film_table: Path) -> None:
+def test_our_own_corpora_pass(film_table: Path, tmp_path: Path) -> None:
     clips = [clip for clip in read_clips(film_table) if clip.id != "damaged"]
-    report = _check(film_table.parent, clips, files="none")
-    assert report.problems == ()
+    there = [clip.replace(path=str(film_table.parent / clip.path)) for clip in clips]
+    assert _check(tmp_path, there, files="open").problems == ()

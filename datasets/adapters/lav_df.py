@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from obverse.clip import Clip, Split
@@ -87,7 +87,7 @@ def _clip(path: str, row: dict[str, Any], listed: Path) -> Clip:
     original = row.get("original")
     changed = {(True, True): "both", (True, False): "picture", (False, True): "sound"}
     return Clip(
-        id=clip_id(_SET, path),
+        id=_id(path),
         path=path,
         dataset=_SET,
         label="synthetic" if picture else "pristine",
@@ -99,9 +99,14 @@ def _clip(path: str, row: dict[str, Any], listed: Path) -> Clip:
         frames=int(row.get("video_frames") or 0),
         fake_segments=_periods(row.get("visual_fake_segments")) or periods if picture else (),
         sound_segments=_periods(row.get("audio_fake_segments")) or periods if sound else (),
-        parents={"twin": clip_id(_SET, str(original))} if original else {},
+        parents={"twin": _id(str(original))} if original else {},
         attributes={"changed": changed.get((picture, sound), "nothing")},
     )
+
+
+def _id(path: str) -> str:
+    # Numbers are one set's in all its folders, and an original is named with its folder or without.
+    return clip_id(_SET, PurePosixPath(path).stem)
 
 
 def _periods(values: object) -> tuple[tuple[float, float], ...]:
