@@ -71,16 +71,20 @@ class _Counted:
     """What a table holds, counted as it passes."""
 
     def __init__(self) -> None:
+        self.clips = 0
         self.all = _Row()
         self.sets: Counter[str] = Counter()
         self.by_split: dict[str, _Row] = collections.defaultdict(_Row)
         self.by_method: dict[str, _Row] = collections.defaultdict(_Row)
-        self.attributes: dict[str, Counter[str]] = collections.defaultdict(Counter)
+        # attribute -> value -> split -> clips
+        self.attributes: dict[str, dict[str, Counter[str]]] = collections.defaultdict(dict)
         self.unknown: Counter[str] = Counter()
 
     def watch(self, clip: Clip) -> Clip:
         """Count a clip and give it back."""
-        self.sets[clip.dataset or "unnamed"] += 1
+        self.clips += 1
+        if clip.dataset is not None:
+            self.sets[clip.dataset] += 1
         for row in (
             self.all,
             self.by_split[clip.split or "none"],
@@ -90,7 +94,7 @@ class _Counted:
         for name, value in clip.attributes.items():
             values = self.attributes[name]
             if value in values or len(values) <= _MOST_VALUES:
-                values[value] += 1
+                values.setdefault(value, Counter())[clip.split or "none"] += 1
         self.unknown["who is on screen"] += clip.identity is None
         self.unknown["whether the sound is real"] += clip.sound is None
         self.unknown["length and size (index with --probe)"] += not clip.width
@@ -158,17 +162,23 @@ def _splits(counted: _Counted, notes: dict[str, Any], leaks: list[str]) -> str:
 def _attributes(counted: _Counted) -> list[str]:
     if not counted.attributes:
         return []
-    lines = ["| attribute | value | clips |", "|---|---|---|"]
+    splits = [split for split in (*SPLITS, "none") if split in counted.by_split]
+    lines = [
+        f"| attribute | value | {' | '.join(splits)} |",
+        "|".join(["", *["---"] * (len(splits) + 2), ""]),
+    ]
     for name, values in sorted(counted.attributes.items()):
         if len(values) > _MOST_VALUES:
-            lines.append(f"| {name} | more than {_MOST_VALUES} values | |")
-        else:
-            lines += [f"| {name} | {value} | {n} |" for value, n in sorted(values.items())]
-    return ["## Attributes", "\n".join(lines)]
+            lines.append(f"| {name} | more than {_MOST_VALUES} values |" + " |" * len(splits))
+            continue
+        for value, clips in sorted(values.items()):
+            numbers = " | ".join(str(clips[split]) for split in splits)
+            lines.append(f"| {name} | {value} | {numbers} |")
+    return ["## Attributes", "Clips of each split.", "\n".join(lines)]
 
 
 def _unknown(counted: _Counted) -> str:
-    total = sum(counted.sets.values())
+    total = counted.clips
     lines = [
         f"- {what}: of {count} of {total} clips" for what, count in counted.unknown.items() if count
     ]

@@ -207,13 +207,14 @@ def assign_splits(
 def find_leaks(clips: Iterable[Clip], ties: Sequence[Tie] = TIES) -> list[str]:
     """Return a sentence for each identity, voice or source in more than one split."""
     bit = {split: 1 << number for number, split in enumerate(SPLITS)}
-    seen: dict[tuple[Tie, str], int] = {}
+    seen: dict[Tie, dict[str, int]] = {tie: {} for tie in sorted(ties)}
     for clip in clips:
         if clip.split is not None:
-            for key in _keys(clip, ties):
-                seen[key] = seen.get(key, 0) | bit[clip.split]
+            for tie, name in _keys(clip, ties):
+                seen[tie][name] = seen[tie].get(name, 0) | bit[clip.split]
     return [
         f"{tie} {name} is in {' and '.join(sorted(s for s in SPLITS if splits & bit[s]))}"
-        for (tie, name), splits in sorted(seen.items())
+        for tie, names in seen.items()
+        for name, splits in sorted(names.items())
         if splits & (splits - 1)
     ]

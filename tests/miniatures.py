@@ -104,7 +104,8 @@ def celeb_df(root: Path) -> None:
     _films(root, *(f"Celeb-synthesis/id{one}_id{other}_0000.mp4" for one, other in swaps))
     _write(
         root / "List_of_testing_videos.txt",
-        "1 Celeb-real/id2_0001.mp4\n1 YouTube-real/00170.mp4\n0 Celeb-synthesis/id2_id3_0000.mp4\n",
+        "1 Celeb-real/id2_0001.mp4\n1 YouTube-real/00170.mp4\n0 Celeb-synthesis/id2_id3_0000.mp4\n"
+        "0 Celeb-synthesis/id2_id3_0009.mp4\n",
     )
 
 

@@ -148,7 +148,7 @@ def test_deepfakedetection(read: Read) -> None:
 
 @pytest.mark.parametrize("name", ["celeb-df-v1", "celeb-df-v2"])
 def test_celeb_df(name: str, read: Read) -> None:
-    clips, _ = read(name)
+    clips, findings = read(name)
     people = "celebdf1" if name.endswith("v1") else "celebdf"
     fake = clips["Celeb-synthesis/id2_id3_0000.mp4"]
     assert (fake.identity, fake.donor) == (f"{people}:id2", f"{people}:id3")
@@ -161,6 +161,7 @@ def test_celeb_df(name: str, read: Read) -> None:
         "Celeb-synthesis/id2_id3_0000.mp4": "synthetic",  # and this 0
     }
     assert {clip.split for clip in clips.values()} == {"test", None}
+    assert findings.counts == {"listed but not here": 1}
 
 
 def test_a_list_that_calls_fakes_one_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from obverse.clip import Clip
-from obverse.datasets.adapter import UNNAMED, About, Count, Findings, Place, clip_id, require_found
+from obverse.datasets.adapter import (
+    ABSENT,
+    UNNAMED,
+    About,
+    Count,
+    Findings,
+    Place,
+    clip_id,
+    require_found,
+)
 from obverse.datasets.label_files import find_label_file, read_list
 from obverse.datasets.walk import films_below, folders_in
 from obverse.errors import InputError
@@ -106,6 +115,7 @@ class CelebDF:
     def _clips(self, root: Path, testing: set[str], findings: Findings) -> Iterator[Clip]:
         # Some copies of the download write Youtube-real, and the list follows its own copy.
         folders = folders_in(root)
+        owed = set(testing)
         for folder in (_REAL, _YOUTUBE, _SYNTHESIS):
             there = next((name for name in folders if name.lower() == folder.lower()), folder)
             for path in films_below(root, there):
@@ -114,7 +124,10 @@ class CelebDF:
                     findings.note(UNNAMED, path)
                     continue
                 tested = path in testing or clip.path in testing
+                owed -= {path, clip.path}
                 yield clip.replace(path=path, split="test" if tested else None)
+        for name in sorted(owed):
+            findings.note(ABSENT, name)
 
 
 _TERMS = "Celeb-DF terms of use: research, non-commercial"
