@@ -75,7 +75,7 @@ class Findings:
     def sentences(self) -> list[str]:
         """Say what was found, a sentence a kind."""
         return [
-            f"{count} {kind}, such as {', '.join(self.examples[kind][:2])}"
+            f"{count} clip{'s' * (count > 1)} {kind}, such as {', '.join(self.examples[kind][:2])}"
             for kind, count in sorted(self.counts.items())
         ]
 

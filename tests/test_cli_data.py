@@ -42,7 +42,7 @@ def test_index_then_check_card_shards_and_table(
     assert run(*index) == 0
     answer = capsys.readouterr()
     assert answer.out == (f"{table}: 6 clips (3 pristine, 3 synthetic; train 2, val 2, test 2)\n")
-    assert "1 listed but not here, such as dfdc_train_part_0/cccccccccc.mp4" in answer.err
+    assert "1 clip listed but not here, such as dfdc_train_part_0/cccccccccc.mp4" in answer.err
     assert run(*index) == 2
     assert "--force" in capsys.readouterr().err
     assert run(*index, "--force", "--hash", "--probe", "--workers", 2, "--json") == 0

@@ -213,8 +213,37 @@ def test_the_table_says_how_it_was_made(miniature: Callable[[str], Path], tmp_pa
     notes = read_notes(tmp_path / "clips.parquet")
     assert notes["set"] == "dfd"
     assert notes["findings"] == [
-        "1 not named as the set names its clips, such as "
+        "1 clip not named as the set names its clips, such as "
         "manipulated_sequences/DeepFakeDetection/c23/videos/notes.mp4"
     ]
     assert notes["tool"].startswith("obverse ")
     assert json.dumps(notes)
+
+
+@pytest.mark.parametrize("name", ["ffpp", "deeperforensics", "folders", "csv"])
+def test_folders_may_be_named_from_where_one_is(
+    name: str,
+    miniature: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A relative path of the command line and one of the set are not mixed up."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "tables").mkdir()
+    for inner in ("ffpp", "deeperforensics"):
+        shutil.copytree(miniature(inner), tmp_path / "here" / inner)
+    film(tmp_path / "here" / "real" / "a.mp4")
+    (tmp_path / "here" / "list.csv").write_text("path,label\nreal/a.mp4,real\n")
+    monkeypatch.chdir(tmp_path / "here")
+    places = {
+        "ffpp": Place(root=Path("ffpp")),
+        "deeperforensics": Place(root=Path("deeperforensics"), pristine=Path("ffpp")),
+        "folders": Place(root=Path("real"), pristine=Path("real")),
+        "csv": Place(root=Path("list.csv")),
+    }
+    for table in (Path("clips.parquet"), Path("../tables/clips.parquet")):
+        index_set(name, places[name], table)
+        clips = read_clips(table)
+        assert clips
+        assert all(clip_path(clip, table.parent).is_file() for clip in clips)
+        assert all(Path(clip.path).is_absolute() for clip in clips) == (".." in str(table))

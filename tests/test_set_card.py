@@ -31,7 +31,7 @@ def test_a_card_counts_and_says_whose_the_set_is(tmp_path: Path) -> None:
     assert "No identity, voice or source is in more than one split." in card
     assert "- the file's hash (index with --hash): of 19 of 19 clips" in card
     assert "length and size" not in card
-    assert "- 1 listed again, such as FakeVideo-FakeAudio/African/men/id00076/" in card
+    assert "- 1 clip listed again, such as FakeVideo-FakeAudio/African/men/id00076/" in card
 
 
 def test_a_card_names_leaks_and_what_was_drawn(tmp_path: Path) -> None:

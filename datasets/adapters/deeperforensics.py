@@ -119,7 +119,9 @@ def _targets(folder: Path, splits: Mapping[str, Split]) -> Iterator[Clip]:
         split, sex = by_target.get(PurePosixPath(path).stem, (None, ""))
         clip = original_clip(path, "c23", split)
         gender = {"gender": _SEX[sex]} if sex in _SEX else {}
-        yield clip.replace(path=str(folder / path), attributes={**clip.attributes, **gender})
+        yield clip.replace(
+            path=str(folder.absolute() / path), attributes={**clip.attributes, **gender}
+        )
         found = True
     if not found:
         raise InputError(

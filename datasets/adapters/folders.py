@@ -69,7 +69,7 @@ def _clips(label: Label, folder: Path, people: bool) -> Iterator[Clip]:
             yield Clip(
                 # One name in both folders is two clips.
                 id=clip_id(_SET, f"{label}/{path}"),
-                path=str(folder / path),
+                path=str(folder.absolute() / path),
                 dataset=_SET,
                 label=label,
                 kind="generated" if label == "synthetic" else "camera",
