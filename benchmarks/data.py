@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,14 @@ def _measured(work: Callable[[], object], clips: int) -> dict[str, float]:
     }
 
 
+def _walk(root: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(root))
+
+
+def _read(table: Path) -> int:
+    return sum(1 for _ in iter_clips(table))
+
+
 def measure(clips: int) -> dict[str, Any]:
     """Return what each step costs for each of the two layouts."""
     found: dict[str, Any] = {}
@@ -85,20 +94,13 @@ def measure(clips: int) -> dict[str, Any]:
             table = Path(name) / f"{dataset}.parquet"
             make(root, clips)
 
-            def index(dataset: str = dataset, root: Path = root, table: Path = table) -> object:
-                return index_set(dataset, Place(root=root), table)
-
-            def read(table: Path = table) -> object:
-                return sum(1 for _ in iter_clips(table))
-
-            def check(table: Path = table) -> object:
-                return check_tables([table], CheckConfig(partial=True))
-
-            def walk(root: Path = root) -> object:
-                return sum(len(files) for _, _, files in os.walk(root))
-
-            steps = {"bare walk": walk, "index": index, "read": read, "check": check}
-            found[dataset] = {step: _measured(work, clips) for step, work in steps.items()}
+            steps = (
+                ("bare walk", partial(_walk, root)),
+                ("index", partial(index_set, dataset, Place(root=root), table)),
+                ("read", partial(_read, table)),
+                ("check", partial(check_tables, [table], CheckConfig(partial=True))),
+            )
+            found[dataset] = {step: _measured(work, clips) for step, work in steps}
             found[dataset]["bytes_a_clip"] = round(table.stat().st_size / clips, 1)
     return found
 

@@ -207,7 +207,11 @@ def _heard(scene: RecordedScene, take: Take, view: View, sound: Samples | None) 
 def _make_twin(job: SceneJob, view: View, sound: Samples | None, registry: Registry) -> None:
     scene = _scene_of(job)
     clip = _draft(scene, scene.twin).replace(
-        label="pristine", kind="camera", parents={"source": scene.sha256}, warnings=view.warnings
+        label="pristine",
+        kind="camera",
+        parents={"source": scene.sha256},
+        seed=None,  # nothing was drawn
+        warnings=view.warnings,
     )
     mask = np.zeros((scene.size, scene.size), np.uint8)
     frames = _recorded(scene, view)

@@ -8,13 +8,14 @@ folder's name may say who somebody is, and would end up in manifests.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import obverse
 from obverse.clip import Split, lineage_id
-from obverse.datasets.walk import films_below
+from obverse.datasets.table import clip_path, iter_clips
+from obverse.datasets.walk import FILMS, films_below
 from obverse.errors import ConfigError, InputError, RightsError
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.plan import CorpusPlan, Take, apportion
@@ -36,6 +37,7 @@ class Recording:
 
     sha256: str
     person: str  # stands for who is on screen; no name
+    split: Split | None = None  # where a table states it
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +55,25 @@ class RecordingPlan:
                 f"{self.rights!r} states no right to use these recordings; state one of "
                 f"{', '.join(RIGHTS)}."
             )
-        people = {recording.person for recording in self.recordings}
-        apportion("people", len(people), self.settings.split)
+        stated: dict[str, Split] = {}
+        for each in self.recordings:
+            if each.split is not None and stated.setdefault(each.person, each.split) != each.split:
+                raise ConfigError(
+                    f"{each.person} is in the splits {stated[each.person]} and {each.split}; "
+                    "index the set anew with --splits disjoint."
+                )
+        if not stated:
+            people = {recording.person for recording in self.recordings}
+            apportion("people", len(people), self.settings.split)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for corpus.json."""
         settings = self.settings.to_dict()
         return {
-            "recordings": {each.sha256: each.person for each in self.recordings},
+            "recordings": {
+                each.sha256: each.person if each.split is None else f"{each.person} {each.split}"
+                for each in self.recordings
+            },
             "rights": self.rights,
             **{name: value for name, value in settings.items() if name not in _SITTERS_ONLY},
         }
@@ -98,7 +111,8 @@ def plan_recordings(
     """Read what recordings a folder holds, and settle a plan.
 
     Args:
-        folder: films, one person each, in it or below it.
+        folder: films, one person each, in it or below it; or a table of clips, whose pristine films
+            are taken with their people and splits.
         rights: under which they are used: synthetic, public-domain or consented.
         settings: as in a plan for sitters: methods, controls, size, seconds, seed, split, encode.
         people: each folder right below `folder` is a person; without it each film is one.
@@ -124,28 +138,61 @@ def plan_recordings(
             "recordings; leave it out."
         )
     chosen = CorpusPlan.from_dict(given)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder of recordings.")
-    films = list(films_below(folder))
+    films = list(_films_of_table(folder) if folder.is_file() else _films_of_folder(folder, people))
     if not films:
         raise InputError(f"{folder} holds no film; name a folder with recordings of people.")
     sources: dict[str, Path] = {}
-    recordings: dict[str, Recording] = {}
-    for done, path in enumerate(films, start=1):
-        sha256 = sha256_file(folder / path)
-        named = path.partition("/")[0] if people and "/" in path else None
-        person = f"recording-{sha256[:_NAME_DIGITS]}" if named is None else _stand_in(named)
-        known = recordings.setdefault(sha256, Recording(sha256=sha256, person=person))
-        if known.person != person:
+    known: dict[str, _Film] = {}
+    for done, film in enumerate(films, start=1):
+        sha256 = sha256_file(film.path)
+        other = known.setdefault(sha256, film)
+        if (other.person, other.split) != (film.person, film.split):
             raise ConfigError(
-                f"{folder / path} and {sources[sha256]} are one film in the folders of two people; "
+                f"{film.path} and {sources[sha256]} are one film of two people, or in two splits; "
                 "keep one."
             )
-        sources.setdefault(sha256, folder / path)
+        sources.setdefault(sha256, film.path)
         if progress is not None:
             progress(done, len(films))
-    ordered = tuple(recordings[sha256] for sha256 in sorted(recordings))
-    return RecordingPlan(recordings=ordered, rights=rights, settings=chosen), sources
+    # A hash of a name could be guessed from the name; that of a person's film cannot.
+    first: dict[str, str] = {}
+    for sha256 in sorted(known):
+        first.setdefault(known[sha256].person or sha256, f"person-{sha256[:_NAME_DIGITS]}")
+    recordings = tuple(
+        Recording(
+            sha256=sha256,
+            person=first[known[sha256].person or sha256],
+            split=known[sha256].split,
+        )
+        for sha256 in sorted(known)
+    )
+    return RecordingPlan(recordings=recordings, rights=rights, settings=chosen), sources
+
+
+class _Film(NamedTuple):
+    path: Path
+    person: str | None  # what stands for them here; None: nobody says
+    split: Split | None
+
+
+def _films_of_folder(folder: Path, people: bool) -> Iterator[_Film]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of recordings, and no table of clips.")
+    for path in films_below(folder):
+        person = path.partition("/")[0] if people and "/" in path else None
+        yield _Film(folder / path, person, None)
+
+
+def _films_of_table(table: Path) -> Iterator[_Film]:
+    """Yield the pristine films of a table, such as one of VoxCeleb2; where it has splits, those in
+    none are left out.
+    """
+    clips = [clip for clip in iter_clips(table) if not clip.binary_av and clip.member is None]
+    divided = any(clip.split is not None for clip in clips)
+    for clip in clips:
+        path = clip_path(clip, table.parent)
+        if path.suffix.lower() in FILMS and (clip.split is not None or not divided):
+            yield _Film(path, clip.identity, clip.split)
 
 
 def lay_out_recordings(
@@ -153,16 +200,16 @@ def lay_out_recordings(
 ) -> tuple[RecordedScene, ...]:
     """Return the scenes of a plan. Nobody is in two splits."""
     settings = plan.settings
-    splits = _splits({recording.person for recording in plan.recordings}, settings)
+    splits: dict[str, Split] = {}
+    if any(recording.split is not None for recording in plan.recordings):
+        splits = {each.person: each.split for each in plan.recordings if each.split is not None}
+    else:
+        splits = _splits({recording.person for recording in plan.recordings}, settings)
     return tuple(
         _scene(plan, recording, sources[recording.sha256], splits[recording.person], controls)
         for recording in plan.recordings
         for controls in settings.controls
     )
-
-
-def _stand_in(name: str) -> str:
-    return "person-" + hashlib.sha256(name.encode()).hexdigest()[:_NAME_DIGITS]
 
 
 def _splits(people: set[str], settings: CorpusPlan) -> dict[str, Split]:

@@ -145,6 +145,7 @@ def test_the_twin_is_the_recording_in_the_square(tmp_path: Path, made: Made) -> 
     assert clip.rights == "consented"
     assert inputs == {"source": source}  # its manifest says that it was recorded, and of what
     assert clip.identity == clip.speaker
+    assert clip.seed is None
     assert "a.mp4" not in str(clip.to_row())
     assert len(frames) == 25
     assert frames[0].shape == (128, 128, 3)

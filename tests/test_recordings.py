@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from miniatures import film
+from miniatures import MINIATURES, film
 
+from obverse.datasets.adapter import Place
+from obverse.datasets.index import index_set
+from obverse.datasets.table import clip_path, read_clips, write_clips
 from obverse.errors import ConfigError, InputError, RightsError
 from obverse.generator.recordings import lay_out_recordings, plan_recordings
 from obverse.weights import sha256_file
@@ -81,7 +84,7 @@ def test_one_film_twice_is_one_recording(tmp_path: Path) -> None:
     assert len(plan.recordings) == 3
     (tmp_path / "q").mkdir()
     (tmp_path / "q" / "copy.mp4").write_bytes(content)
-    with pytest.raises(ConfigError, match="one film in the folders of two people"):
+    with pytest.raises(ConfigError, match="one film of two people"):
         plan_recordings(tmp_path, "consented", people=True)
 
 
@@ -111,3 +114,24 @@ def test_a_folder_without_films_or_people(tmp_path: Path) -> None:
         plan_recordings(tmp_path, "consented")
     plan, _ = plan_recordings(tmp_path, "consented", {"split": {"train": 1.0}})
     assert len(plan.recordings) == 1
+
+
+def test_a_table_of_a_set_brings_its_people_and_splits(tmp_path: Path) -> None:
+    MINIATURES["fakeavceleb"](tmp_path / "set")
+    table = tmp_path / "clips.parquet"
+    index_set("fakeavceleb", Place(root=tmp_path / "set"), table)
+    plan, sources = plan_recordings(table, "public-domain", {"seconds": 1.0})
+    scenes = {scene.source: scene for scene in lay_out_recordings(plan, sources)}
+    pristine = [clip for clip in read_clips(table) if not clip.binary_av]
+    assert len(scenes) == len(pristine) == 16  # real picture with cloned sound is not pristine
+    for clip in pristine:
+        assert scenes[clip_path(clip, tmp_path)].split == clip.split
+    assert "vox2" not in json.dumps(plan.to_dict())
+    clips = read_clips(table)
+    one = clips[0]
+    clips[1] = clips[1].replace(
+        identity=one.identity, split="test" if one.split == "train" else "train"
+    )
+    write_clips(table, clips, force=True)
+    with pytest.raises(ConfigError, match=r"is in the splits .* --splits disjoint"):
+        plan_recordings(table, "public-domain")

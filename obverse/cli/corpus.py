@@ -24,8 +24,8 @@ __all__ = ["corpus"]
 @click.option(
     "--pristine",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Recordings of people, to be the pristine twins in place of sitters.",
+    metavar="DIR|TABLE",
+    help="Recordings of people, or a table of clips, to be the pristine twins in place of sitters.",
 )
 @click.option(
     "--rights",
