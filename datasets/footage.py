@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -159,7 +160,7 @@ def _archive(path: Path, member: str) -> Iterator[tuple[tarfile.TarFile, list[ta
                 raise InputError(f"{path} holds no pictures in {member}; index it anew.")
             items.sort(key=lambda item: _natural(PurePosixPath(item.name).name))
             yield archive, items
-    except (EOFError, tarfile.TarError) as error:
+    except (EOFError, zlib.error, tarfile.TarError) as error:
         raise InputError(f"{path} cannot be read as a tar ({error}); copy it anew.") from error
 
 

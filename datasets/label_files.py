@@ -9,7 +9,14 @@ from typing import Any
 
 from obverse.errors import InputError
 
-__all__ = ["find_label_file", "read_csv", "read_json", "read_list", "stream_json_rows"]
+__all__ = [
+    "find_label_file",
+    "read_csv",
+    "read_json",
+    "read_list",
+    "read_segments",
+    "stream_json_rows",
+]
 
 _CHUNK = 1 << 20
 _BETWEEN = re.compile(r"[,\s]*")
@@ -109,7 +116,9 @@ def read_csv(
             names = list(fields) or names
             for row in rows:
                 if any(cell.strip() for cell in row):
-                    yield dict(zip(names, (cell.strip() for cell in row), strict=False))
+                    cells = [cell.strip() for cell in row]
+                    cells += [""] * (len(names) - len(cells))  # a short row lacks its last values
+                    yield dict(zip(names, cells, strict=False))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV ({error}); copy it anew.") from error
 
@@ -127,3 +136,23 @@ def read_list(path: Path) -> Iterator[str]:
                     yield line.strip()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as text ({error}); copy it anew.") from error
+
+
+def read_segments(values: object, path: Path, name: str) -> tuple[tuple[float, float], ...]:
+    """Return segments in seconds, out of a row's list of pairs; empty ones are left out.
+
+    Args:
+        values: the list, or None.
+        path: the label file, for errors.
+        name: the clip, for errors.
+
+    Raises:
+        InputError: they are no pairs of numbers.
+    """
+    try:
+        pairs = [(float(start), float(end)) for start, end in values or ()]  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} gives {name} the segments {values!r:.60}; they are pairs of seconds."
+        ) from error
+    return tuple((start, end) for start, end in pairs if end > start >= 0)

@@ -1,5 +1,6 @@
 """Each set is read as its publisher lays it out: labels, people, splits, and the traps of each."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Mapping
@@ -88,6 +89,41 @@ def test_an_absent_label_file_is_named(name: str, file: str, tmp_path: Path) -> 
     (tmp_path / file).unlink()
     with pytest.raises(InputError, match=f"lacks {file}"):
         list(ADAPTERS[name].read(Place(root=tmp_path), Findings()))
+
+
+LABEL_FILES = {
+    "ffpp": "splits/val.json",
+    "celeb-df-v2": "List_of_testing_videos.txt",
+    "dfdc": "dfdc_train_part_0/metadata.json",
+    "dfdc-preview": "dataset.json",
+    "deeperforensics": "lists/splits/train.txt",
+    "fakeavceleb": "meta_data.csv",
+    "lav-df": "metadata.json",
+    "av-deepfake1m": "train_metadata.json",
+    "deepspeak-v1": "annotations-split-def.csv",
+    "deepspeak-v2": "annotations-fake.csv",
+    "voxceleb2": "vox2_meta.csv",
+    "celebv-hq": "celebvhq_info.json",
+    "hdtf": "HDTF_dataset/WRA_annotion_time.txt",
+}
+
+
+@pytest.mark.parametrize("name", LABEL_FILES)
+def test_a_damaged_label_file_is_an_error_of_one_sentence_or_none(
+    name: str, tmp_path: Path
+) -> None:
+    """Whatever a broken download leaves, there is no traceback."""
+    MINIATURES[name](tmp_path)
+    path = tmp_path / LABEL_FILES[name]
+    whole = path.read_bytes()
+    texts = [b"", b"null", b"[]", b"{}", b"[1, 2]", b'[{"file": 1}]', b'{"clips": {"a": 1}}',
+             b'[["a", 1]]', b"\xff\xfe\x00", b"a,b\n1,2\n", whole.replace(b'"', b""),
+             whole.replace(b",", b";"), whole.replace(b"[[", b"[["[:1])]  # fmt: skip
+    texts += [whole[: len(whole) * part // 8] for part in range(1, 8)]
+    for text in texts:
+        path.write_bytes(text)
+        with contextlib.suppress(InputError):
+            list(ADAPTERS[name].read(Place(root=tmp_path), Findings()))
 
 
 def test_an_unknown_set_is_told_the_names() -> None:
@@ -374,6 +410,21 @@ def test_wilddeepfake(read: Read) -> None:
     unpacked = clips[f"{base}/real_test/12/real/7"]
     assert (unpacked.split, unpacked.member) == ("test", None)
     assert unpacked.id == clip_id("wilddeepfake", "real_test/12/real/7")
+
+
+@pytest.mark.parametrize("part", [1, 3, 5, 7])
+def test_a_tar_that_is_damaged_is_named(part: int, tmp_path: Path) -> None:
+    MINIATURES["wilddeepfake"](tmp_path)
+    path = tmp_path / "deepfake_in_the_wild/fake_train/6.tar.gz"
+    content = bytearray(path.read_bytes())
+    content[len(content) * part // 8] ^= 0xFF
+    for damaged in (bytes(content), bytes(content[: len(content) * part // 8]), b"no tar at all"):
+        path.write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            clips = list(ADAPTERS["wilddeepfake"].read(Place(root=tmp_path), Findings()))
+            assert clips
+    with pytest.raises(InputError, match=r"6\.tar\.gz cannot be read as a tar"):
+        list(ADAPTERS["wilddeepfake"].read(Place(root=tmp_path), Findings()))
 
 
 def test_deepspeak(read: Read) -> None:

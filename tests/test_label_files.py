@@ -11,6 +11,7 @@ from obverse.datasets.label_files import (
     read_csv,
     read_json,
     read_list,
+    read_segments,
     stream_json_rows,
 )
 from obverse.errors import InputError
@@ -52,7 +53,7 @@ def test_csv_loses_its_blanks_and_its_mark(tmp_path: Path) -> None:
     assert list(read_csv(path, ("id", "set"))) == [{"id": "id1", "set": "dev"}]
     with pytest.raises(InputError, match="lacks the column name; it has id, set"):
         list(read_csv(path, ("name",)))
-    assert list(read_csv(path, fields=("a", "b", "c"))) == [{"a": "id1", "b": "dev"}]
+    assert list(read_csv(path, fields=("a", "b", "c"))) == [{"a": "id1", "b": "dev", "c": ""}]
 
 
 def test_lists_skip_blank_lines(tmp_path: Path) -> None:
@@ -70,3 +71,17 @@ def test_a_label_file_is_looked_for_in_turn(tmp_path: Path) -> None:
         find_label_file(tmp_path, ["c.txt"], "Set")
     with pytest.raises(InputError, match="is no folder"):
         find_label_file(tmp_path / "x", ["c.txt"], "Set")
+
+
+def test_segments_are_pairs_of_seconds(tmp_path: Path) -> None:
+    values = [[0, 1.5], (2, 2), [3, 4]]
+    assert read_segments(values, tmp_path, "a.mp4") == ((0.0, 1.5), (3.0, 4.0))
+    assert read_segments(None, tmp_path, "a.mp4") == ()
+    for wrong in (5, [[1]], [["a", "b"]], [[1, 2, 3]], "12"):
+        with pytest.raises(InputError, match=r"gives a\.mp4 the segments"):
+            read_segments(wrong, tmp_path, "a.mp4")
+
+
+def test_a_row_that_is_short_lacks_its_last_values(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,c\n1\n")
+    assert list(read_csv(tmp_path / "a.csv")) == [{"a": "1", "b": "", "c": ""}]

@@ -9,7 +9,12 @@ from typing import Any
 
 from obverse.clip import Clip, Split
 from obverse.datasets.adapter import ABSENT, About, Count, Findings, Place, clip_id, require_found
-from obverse.datasets.label_files import find_label_file, read_list, stream_json_rows
+from obverse.datasets.label_files import (
+    find_label_file,
+    read_list,
+    read_segments,
+    stream_json_rows,
+)
 from obverse.errors import InputError
 
 __all__ = ["AVDeepfake1M"]
@@ -107,7 +112,10 @@ def _clip(path: str, file: str, row: dict[str, Any], split: Split, listed: Path)
             f"{', '.join(_TYPES)}."
         )
     picture, sound = _TYPES[modified]
-    both = _segments(row.get("fake_segments"))
+    both, of_picture, of_sound = (
+        read_segments(row.get(name), listed, file)
+        for name in ("fake_segments", "visual_fake_segments", "audio_fake_segments")
+    )
     models = [row.get(name) for name in ("video_model", "audio_model")]
     named = "+".join(str(model) for model in models if model)
     original = row.get("original")
@@ -122,16 +130,11 @@ def _clip(path: str, file: str, row: dict[str, Any], split: Split, listed: Path)
         identity=_person(file),
         split=split,
         fps=_FPS,
-        frames=int(row.get("video_frames") or 0),
-        fake_segments=_segments(row.get("visual_fake_segments")) or both if picture else (),
-        sound_segments=_segments(row.get("audio_fake_segments")) or both if sound else (),
+        frames=row["video_frames"] if isinstance(row.get("video_frames"), int) else 0,
+        fake_segments=(of_picture or both) if picture else (),
+        sound_segments=(of_sound or both) if sound else (),
         parents={"twin": clip_id(_SET, f"{split}/{str(original).removeprefix(f'{split}/')}")}
         if original and (picture or sound)
         else {},
         attributes={"changed": modified},
     )
-
-
-def _segments(values: object) -> tuple[tuple[float, float], ...]:
-    pairs = values if isinstance(values, list) else []
-    return tuple((float(start), float(end)) for start, end in pairs if end > start >= 0)

@@ -47,12 +47,14 @@ class CelebVHQ:
 
 def _clips(root: Path, listed: Path, findings: Findings) -> Iterator[Clip]:
     info = read_json(listed, dict)
-    names = info.get("meta_info", {}).get("appearance_mapping", [])
-    clips = info.get("clips")
-    if not isinstance(clips, dict):
+    meta, clips = info.get("meta_info"), info.get("clips")
+    names = meta.get("appearance_mapping", []) if isinstance(meta, dict) else []
+    if not isinstance(clips, dict) or not isinstance(names, list):
         raise InputError(f"{listed} has no 'clips'; copy it anew from the publisher's repository.")
     there = {PurePosixPath(path).stem: path for path in films_below(root)}
     for key, row in sorted(clips.items()):
+        if not isinstance(row, dict) or "ytb_id" not in row:
+            raise InputError(f"{listed} does not say what film {key} is of; copy it anew.")
         if key not in there:
             findings.note(ABSENT, f"{key}.mp4")
             continue

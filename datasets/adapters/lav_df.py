@@ -16,7 +16,7 @@ from obverse.datasets.adapter import (
     clip_id,
     require_found,
 )
-from obverse.datasets.label_files import find_label_file, stream_json_rows
+from obverse.datasets.label_files import find_label_file, read_segments, stream_json_rows
 from obverse.datasets.walk import films_below
 from obverse.errors import InputError
 
@@ -83,7 +83,10 @@ def _clip(path: str, row: dict[str, Any], listed: Path) -> Clip:
             f"{listed} does not say of {path} whether picture and sound were modified, and its "
             "split; copy it anew."
         )
-    periods = _periods(row.get("fake_periods"))
+    both, of_picture, of_sound = (
+        read_segments(row.get(name), listed, path)
+        for name in ("fake_periods", "visual_fake_segments", "audio_fake_segments")
+    )
     original = row.get("original")
     changed = {(True, True): "both", (True, False): "picture", (False, True): "sound"}
     return Clip(
@@ -96,9 +99,9 @@ def _clip(path: str, row: dict[str, Any], listed: Path) -> Clip:
         method="LAV-DF" if picture or sound else None,
         split=split,
         fps=_FPS,
-        frames=int(row.get("video_frames") or 0),
-        fake_segments=_periods(row.get("visual_fake_segments")) or periods if picture else (),
-        sound_segments=_periods(row.get("audio_fake_segments")) or periods if sound else (),
+        frames=row["video_frames"] if isinstance(row.get("video_frames"), int) else 0,
+        fake_segments=(of_picture or both) if picture else (),
+        sound_segments=(of_sound or both) if sound else (),
         parents={"twin": _id(str(original))} if original else {},
         attributes={"changed": changed.get((picture, sound), "nothing")},
     )
@@ -107,9 +110,3 @@ def _clip(path: str, row: dict[str, Any], listed: Path) -> Clip:
 def _id(path: str) -> str:
     # Numbers are one set's in all its folders, and an original is named with its folder or without.
     return clip_id(_SET, PurePosixPath(path).stem)
-
-
-def _periods(values: object) -> tuple[tuple[float, float], ...]:
-    """Return segments in seconds; an empty one, which some rows have, says nothing."""
-    pairs = values if isinstance(values, list) else []
-    return tuple((float(start), float(end)) for start, end in pairs if end > start >= 0)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -111,6 +112,6 @@ def _members(path: Path) -> list[tuple[str, int]]:
                 if item.isfile() and name.suffix.lower() in PICTURES and ".." not in name.parts:
                     inside = name.parent.as_posix()
                     frames[inside] = frames.get(inside, 0) + 1
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise InputError(f"{path} cannot be read as a tar ({error}); copy it anew.") from error
     return sorted(frames.items())
