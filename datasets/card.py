@@ -7,7 +7,7 @@ from typing import Any
 from obverse.clip import Clip
 from obverse.datasets.split import find_leaks
 
-__all__ = ["corpus_card"]
+__all__ = ["corpus_card", "recorded_card"]
 
 _MASKS = """A mask `masks/ID.png` is as large as its clip's frames: 255 where the method moved or
 painted a pixel in at least one frame, 0 where the clip shows the still's own pixel all the time. A
@@ -28,6 +28,17 @@ on these renders; how it
   and `reenact` follows the pristine take exactly. What can be learned is therefore the picture,
   not the acting.
 - Voices are synthetic speech in English."""
+
+_RECORDED_LIMITS = """- A detector that does well here has learned these methods on these people;
+  how it does on other generators has to be measured there.
+- A synthetic clip moves one frame of the recording that its twin is: what stands behind the person
+  moves in the twin and stands still in the synthetic clip, and so does the camera's noise.
+- What `reenact` shows follows the twin's own motion; what `talk` shows is performed anew.
+- The recordings were encoded by somebody before they came here. Both clips of a pair are made of
+  frames that went through that, and then through the same door."""
+
+# What both clips of a pair share.
+_SHARED = ("frames", "width", "height", "fps", "encoder", "identity", "speaker", "split")
 
 
 def corpus_card(
@@ -68,20 +79,56 @@ def corpus_card(
         *_attributes(clips),
         "## What pairs share",
         _DOOR,
-        _pairs(clips),
+        _pairs(clips, (*_SHARED, "controls")),
         "## Masks",
         _MASKS,
         "## Limits",
         _LIMITS,
-        "## Plan",
-        "\n".join(f"- {name}: `{value}`" for name, value in plan.items()),
+        *_plan(plan, failed),
     ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def recorded_card(
+    clips: Sequence[Clip],
+    plan: Mapping[str, Any],
+    *,
+    tool: str,
+    failed: Mapping[str, str] | None = None,
+) -> str:
+    """Return `card.md` of a corpus that was made of recordings; the arguments of `corpus_card`."""
+    seconds = sum(clip.seconds for clip in clips)
+    parts = [
+        "# Corpus card",
+        f"{len(clips)} clips, {seconds / 60:.1f} minutes, made by {tool} of recordings of people "
+        f"(rights: {', '.join(sorted({str(clip.rights) for clip in clips})) or 'none'}). Label: "
+        "whether a clip is a recording, encoded anew (`pristine`), or a still out of one that was "
+        "made to speak (`synthetic`).",
+        _table("split", clips, lambda clip: clip.split or "none"),
+        _table("method", clips, lambda clip: clip.method or "none (pristine)"),
+        "## Identities and voices",
+        _disjointness(clips),
+        "A person stands in the table, and in manifests, under a hash.",
+        "## What pairs share",
+        _DOOR,
+        _pairs(clips, _SHARED),
+        "## Masks",
+        _MASKS,
+        "## Limits",
+        _RECORDED_LIMITS,
+        *_plan(plan, failed),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _plan(plan: Mapping[str, Any], failed: Mapping[str, str] | None) -> list[str]:
+    parts = ["## Plan", "\n".join(f"- {name}: `{value}`" for name, value in plan.items())]
     if failed:
         parts += [
             "## Clips that could not be made",
             "\n".join(f"- `{name}`: {why}" for name, why in failed.items()),
         ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return parts
 
 
 def _table(name: str, clips: Sequence[Clip], group: Callable[[Clip], str]) -> str:
@@ -113,7 +160,7 @@ def _disjointness(clips: Sequence[Clip]) -> str:
     return "No identity, no voice and no source is in more than one split."
 
 
-def _pairs(clips: Sequence[Clip]) -> str:
+def _pairs(clips: Sequence[Clip], fields: Sequence[str]) -> str:
     """Count the pairs that differ in what they should share."""
     pristine = {clip.id: clip for clip in clips if clip.label == "pristine"}
     synthetic = [clip for clip in clips if clip.label == "synthetic"]
@@ -122,17 +169,7 @@ def _pairs(clips: Sequence[Clip]) -> str:
         field
         for clip in synthetic
         if (twin := pristine.get(clip.parents.get("twin", ""))) is not None
-        for field in (
-            "frames",
-            "width",
-            "height",
-            "fps",
-            "encoder",
-            "identity",
-            "speaker",
-            "split",
-            "controls",
-        )
+        for field in fields
         if getattr(clip, field) != getattr(twin, field)
     )
     lines = [

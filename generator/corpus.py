@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from obverse.clip import Clip
-from obverse.datasets.card import corpus_card
+from obverse.datasets.card import corpus_card, recorded_card
 from obverse.datasets.table import read_clips, write_clips
 from obverse.errors import ConfigError, InputError, OutputExistsError
 from obverse.generator.generate import TOOL
 from obverse.generator.plan import CorpusPlan, Scene, lay_out
+from obverse.generator.recorded_scenes import make_recorded_scene
+from obverse.generator.recordings import RecordedScene, RecordingPlan, lay_out_recordings
 from obverse.generator.scenes import CLIPS, MASKS, RECORDS, WORK, SceneJob, make_scene, write_whole
 from obverse.generator.voices import list_voices
 from obverse.generator.workers import default_workers, spread
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.registry import Registry
 
-__all__ = ["CorpusReport", "build_corpus"]
+__all__ = ["CorpusReport", "Plan", "build_corpus"]
 
 CARD, DESCRIPTION, TABLE = "card.md", "corpus.json", "clips.parquet"
 _LOCK = f"{WORK}/lock"
@@ -51,6 +53,8 @@ _LIBRARIES = (
 )
 
 Progress = Callable[[int, int, int], None]  # clips there, failed, and planned
+Plan = CorpusPlan | RecordingPlan
+Scenes = Sequence[Scene] | Sequence[RecordedScene]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,9 +68,10 @@ class CorpusReport:
 
 
 def build_corpus(
-    plan: CorpusPlan,
+    plan: Plan,
     folder: Path,
     *,
+    sources: Mapping[str, Path] | None = None,
     workers: int | None = None,
     force: bool = False,
     identity: SigningIdentity | None = None,
@@ -77,6 +82,7 @@ def build_corpus(
 
     Args:
         plan: what it holds.
+        sources: where the film of each hash lies, for a plan of recordings.
         folder: made if it is not there. A folder with the same plan is continued.
         workers: processes; None is one a core.
         force: throw away the corpus, of this plan or another, that an earlier run made in the
@@ -95,7 +101,9 @@ def build_corpus(
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; at least 1 is needed.")
-    scenes = lay_out(plan)
+    scenes: Scenes = (
+        lay_out(plan) if isinstance(plan, CorpusPlan) else lay_out_recordings(plan, sources or {})
+    )
     _require_place(folder, plan, force=force)
     # Made once, here, so that workers do not all make it.
     identity = identity or SigningIdentity.default()
@@ -119,7 +127,7 @@ def build_corpus(
 
 
 def _make(
-    scenes: Sequence[Scene],
+    scenes: Scenes,
     done: dict[str, Clip],
     folder: Path,
     workers: int,
@@ -145,7 +153,9 @@ def _make(
     failed: dict[str, str] = {}
     if progress is not None:
         progress(len(done), 0, total)
-    for job, result in spread(make_scene, jobs, workers):
+    recorded = any(isinstance(scene, RecordedScene) for scene in scenes)
+    maker = make_recorded_scene if recorded else make_scene
+    for job, result in spread(maker, jobs, workers):
         made = _records(folder, job.owed)
         done.update(made)
         if isinstance(result, BaseException):
@@ -158,7 +168,7 @@ def _make(
     return dict(sorted(failed.items()))
 
 
-def _require_place(folder: Path, plan: CorpusPlan, *, force: bool) -> None:
+def _require_place(folder: Path, plan: Plan, *, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; a corpus is a folder, name another one.")
     if not folder.exists():
@@ -206,7 +216,7 @@ def _plan_of(folder: Path) -> tuple[Any, str]:
     return described["plan"], tool
 
 
-def _plain(plan: CorpusPlan) -> Any:
+def _plain(plan: Plan) -> Any:
     """A plan as it comes back from JSON."""
     return json.loads(json.dumps(plan.to_dict()))
 
@@ -261,7 +271,7 @@ def _sweep(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _finished(folder: Path, scenes: Sequence[Scene]) -> dict[str, Clip]:
+def _finished(folder: Path, scenes: Scenes) -> dict[str, Clip]:
     """Return the clips of the plan that are there with film and mask, by their records or by the
     table.
     """
@@ -295,8 +305,8 @@ def _records(folder: Path, names: Sequence[str] | set[str] | frozenset[str]) -> 
 
 def _finish(
     folder: Path,
-    plan: CorpusPlan,
-    scenes: Sequence[Scene],
+    plan: Plan,
+    scenes: Scenes,
     clips: tuple[Clip, ...],
     failed: Mapping[str, str],
 ) -> None:
@@ -307,7 +317,12 @@ def _finish(
     voices = {
         voice.id: {"engine": voice.engine, "licence": voice.licence} for voice in list_voices()
     }
-    card = corpus_card(clips, _plain(plan), tool=TOOL, voices=voices, failed=failed)
+    described = _plain(plan)
+    if isinstance(plan, RecordingPlan):
+        described["recordings"] = f"{len(plan.recordings)}, listed in {DESCRIPTION}"
+        card = recorded_card(clips, described, tool=TOOL, failed=failed)
+    else:
+        card = corpus_card(clips, described, tool=TOOL, voices=voices, failed=failed)
     write_whole(folder / CARD, card.encode())
     _describe(folder, plan, scenes, clips, failed, complete=not failed)
     if not failed:
@@ -316,8 +331,8 @@ def _finish(
 
 def _describe(
     folder: Path,
-    plan: CorpusPlan,
-    scenes: Sequence[Scene],
+    plan: Plan,
+    scenes: Scenes,
     clips: Sequence[Clip],
     failed: Mapping[str, str],
     *,
@@ -330,11 +345,20 @@ def _describe(
         "clips": len(clips),
         "failed": dict(failed),
         "planned": sum(len(scene.ids()) for scene in scenes),
-        "seeds": {"plan": plan.seed, "sitters": list(plan.sitter_seeds())},
-        "voices": list(plan.voice_ids()),
+        **_drawn(plan),
         "versions": {"python": platform.python_version()} | _versions(),
     }
     write_whole(folder / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
+
+
+def _drawn(plan: Plan) -> dict[str, Any]:
+    """Return what a plan drew."""
+    if isinstance(plan, RecordingPlan):
+        return {"seeds": {"plan": plan.settings.seed}}
+    return {
+        "seeds": {"plan": plan.seed, "sitters": list(plan.sitter_seeds())},
+        "voices": list(plan.voice_ids()),
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -26,7 +26,7 @@ from obverse.generator.voices import Voice, list_voices, voice_path
 from obverse.media.video import EncodeConfig
 from obverse.weights import sha256_file
 
-__all__ = ["CorpusPlan", "Scene", "Take", "apportion", "lay_out", "read_plan"]
+__all__ = ["CorpusPlan", "Scene", "Take", "apportion", "lay_out", "read_plan", "read_settings"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _MAX_SITTERS = 1_000_000
@@ -195,6 +195,15 @@ def read_plan(path: Path) -> CorpusPlan:
         InputError: the file cannot be read, or is no mapping of settings.
         ConfigError: a setting is unknown or has a value that is not allowed.
     """
+    return CorpusPlan.from_dict(read_settings(path))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a plan's settings from YAML, as they stand there.
+
+    Raises:
+        InputError: the file cannot be read, or is no mapping of settings.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -204,7 +213,7 @@ def read_plan(path: Path) -> CorpusPlan:
         raise InputError(f"the plan {path} is not YAML ({reason}).") from error
     if not isinstance(values, dict):
         raise InputError(f"the plan {path} holds no settings; write lines such as 'identities: 6'.")
-    return CorpusPlan.from_dict(values)
+    return {str(name): value for name, value in values.items()}
 
 
 def apportion(what: str, count: int, shares: Mapping[Split, float]) -> dict[Split, int]:

@@ -23,7 +23,7 @@ from obverse.generator.fill import fill_unknown, fill_with_grain
 from obverse.generator.quality import judge_still
 from obverse.media.still import read_still
 
-__all__ = ["Portrait", "PortraitConfig", "make_portrait", "read_portrait"]
+__all__ = ["Portrait", "PortraitConfig", "head_window", "make_portrait", "read_portrait"]
 
 MIN_PICTURE_PX = 128
 MIN_INTEROCULAR_PX = 16
@@ -146,7 +146,7 @@ def make_portrait(
             f"a portrait needs {MIN_PICTURE_PX} px a side."
         )
     chosen = _choose(reader.read(image, drawn=True), face, name)
-    x0, y0, width, height = _frame(image.shape, chosen, config)
+    x0, y0, width, height = head_window(image.shape, chosen, config)
     cropped = image[y0 : y0 + height, x0 : x0 + width]
     scale = _scale(width, height, config)
     size = tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
@@ -199,9 +199,12 @@ def _choose(faces: list[Face], number: int, name: str) -> Face:
     return chosen
 
 
-def _frame(shape: tuple[int, ...], face: Face, config: PortraitConfig) -> tuple[int, int, int, int]:
-    """Return the window (x0, y0, width, height); it never leaves the picture, so no border is
-    invented.
+def head_window(
+    shape: tuple[int, ...], face: Face, config: PortraitConfig
+) -> tuple[int, int, int, int]:
+    """Return the window (x0, y0, width, height) that a still is framed by.
+
+    It never leaves the picture, so no border is invented.
     """
     height, width = shape[:2]
     if config.framing == "picture":

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +21,7 @@ from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import perform
 from obverse.generator.plan import Scene, Take
 from obverse.generator.portrait import PortraitConfig, read_portrait
+from obverse.generator.recordings import RecordedScene
 from obverse.generator.release import release
 from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.sitters.sitter import Sitter
@@ -40,6 +40,9 @@ __all__ = [
     "SceneJob",
     "make_scene",
     "moved_pixels",
+    "place_file",
+    "release_scene_clip",
+    "watch_moves",
     "write_whole",
 ]
 
@@ -58,7 +61,7 @@ Frame = npt.NDArray[np.uint8]
 class SceneJob:
     """A scene, what is still owed of it, and where it goes."""
 
-    scene: Scene
+    scene: Scene | RecordedScene
     owed: frozenset[str]  # ids of clips that are not there yet
     folder: Path
     identity: SigningIdentity
@@ -79,7 +82,7 @@ def make_scene(job: SceneJob) -> Mapping[str, str]:
 
     A clip that is made has its film and its mask in place and, last of all, its record.
     """
-    scene = job.scene
+    scene = _scene_of(job)
     failures: dict[str, str] = {}
     with Registry(job.registry_url) as registry:
         try:
@@ -100,6 +103,11 @@ def make_scene(job: SceneJob) -> Mapping[str, str]:
     return failures
 
 
+def _scene_of(job: SceneJob) -> Scene:
+    assert isinstance(job.scene, Scene)
+    return job.scene
+
+
 def _voiced(scene: Scene, folder: Path) -> _Voiced:
     """Read the scene's sentences one after the other, cut to its length."""
 
@@ -116,7 +124,7 @@ def _voiced(scene: Scene, folder: Path) -> _Voiced:
         # The manifest's input is what was heard, which is then no file of its own yet.
         names = json.dumps([[sha256_file(path) for path in scene.sentences], scene.seconds])
         source = folder / WORK / "speech" / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.wav"
-        _place(source, lambda draft: write_wav(draft, sound, SOUND_HZ))
+        place_file(source, lambda draft: write_wav(draft, sound, SOUND_HZ))
     return _Voiced(read_speech_features(joined(RATE_HZ)), sound, source)
 
 
@@ -128,14 +136,14 @@ def _sitter(seed: int) -> Sitter:
 @functools.lru_cache(maxsize=1)
 def _renderer(seed: int, size: int, still: Path) -> Renderer:
     """Prepare a sitter's portrait, once for all scenes that this process makes with it in a row."""
-    _place(still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX)))
+    place_file(still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX)))
     # The still's own frame is the performer's, so that both clips of a pair show the same view.
     portrait = read_portrait(still, config=PortraitConfig(framing="picture"))
     return Renderer(portrait, RenderConfig(size=size))
 
 
 def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registry) -> None:
-    scene = job.scene
+    scene = _scene_of(job)
     performed = _sitter(scene.sitter).perform(motion, size=scene.size)
     clip = _draft(scene, scene.twin).replace(
         label="pristine",
@@ -143,13 +151,15 @@ def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registr
         parents={"audio": sha256_file(voiced.source)},
     )
     mask = np.zeros((scene.size, scene.size), np.uint8)
-    _release(job, clip, (frame.image for frame in performed), mask, voiced, {}, registry)
+    frames = (frame.image for frame in performed)
+    inputs = {"audio": voiced.source}
+    release_scene_clip(job, clip, frames, mask, voiced.sound, inputs, registry)
 
 
 def _make_take(
     job: SceneJob, take: Take, voiced: _Voiced, motion: Motion, registry: Registry
 ) -> None:
-    scene = job.scene
+    scene = _scene_of(job)
     assert take.method is not None
     still = job.folder / WORK / "portraits" / f"{scene.sitter}.png"
     renderer = _renderer(scene.sitter, scene.size, still)
@@ -169,7 +179,9 @@ def _make_take(
     portrait = renderer.portrait.picture
     rest = cv2.resize(portrait, (renderer.width, renderer.height), interpolation=cv2.INTER_AREA)
     mask = np.zeros(rest.shape[:2], np.uint8)
-    _release(job, clip, _watched(frames, rest, mask), mask, voiced, {"portrait": still}, registry)
+    inputs = {"portrait": still, "audio": voiced.source}
+    moving = watch_moves(frames, rest, mask)
+    release_scene_clip(job, clip, moving, mask, voiced.sound, inputs, registry)
 
 
 def _draft(scene: Scene, take: Take) -> Clip:
@@ -191,22 +203,32 @@ def _draft(scene: Scene, take: Take) -> Clip:
     )
 
 
-def _release(
+def release_scene_clip(
     job: SceneJob,
     clip: Clip,
     frames: Iterable[Frame],
     mask: npt.NDArray[np.uint8],
-    voiced: _Voiced,
+    sound: npt.NDArray[np.float32] | None,
     inputs: Mapping[str, Path],
     registry: Registry,
 ) -> None:
-    """Release a clip, then write its mask (which is complete only now) and its record."""
+    """Release a clip, then write its mask (which is complete only now) and its record.
+
+    Args:
+        job: what the clip is of.
+        clip: what is known of it.
+        frames: of one size, taken as they are rendered.
+        mask: `[H, W]`, how far each pixel strays from the still; filled in as frames are taken.
+        sound: mono at `SOUND_HZ`, or None for a silent film.
+        inputs: files that the manifest names, by role.
+        registry: where mark and manifest are kept.
+    """
     released = release(
         frames,
         clip,
         job.folder / clip.path,
-        audio=(voiced.sound, SOUND_HZ),
-        inputs={**inputs, "audio": voiced.source},
+        audio=None if sound is None else (sound, SOUND_HZ),
+        inputs=inputs,
         identity=job.identity,
         registry=registry,
         encode=job.scene.encode,
@@ -214,12 +236,14 @@ def _release(
     )
     moved = moved_pixels(mask) if clip.label == "synthetic" else mask
     assert released.mask_path is not None
-    _place(job.folder / released.mask_path, lambda draft: write_still(draft, moved))
+    place_file(job.folder / released.mask_path, lambda draft: write_still(draft, moved))
     row = json.dumps(released.to_row(), sort_keys=True)
     write_whole(job.folder / RECORDS / f"{released.id}.json", row.encode())
 
 
-def _watched(frames: Iterable[Frame], rest: Frame, moved: npt.NDArray[np.uint8]) -> Iterator[Frame]:
+def watch_moves(
+    frames: Iterable[Frame], rest: Frame, moved: npt.NDArray[np.uint8]
+) -> Iterator[Frame]:
     """Yield the frames and note in `moved` [H, W] how far each pixel strayed from the still."""
     for frame in frames:
         np.maximum(moved, cv2.absdiff(frame, rest).max(2), out=moved)
@@ -239,8 +263,13 @@ def moved_pixels(difference: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return filled
 
 
-def _place(path: Path, write: Any) -> None:
-    """Make a file where it is not there yet, whole or not at all."""
+def place_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Make a file where it is not there yet, whole or not at all.
+
+    Args:
+        path: the file.
+        write: writes it under another name of the same ending.
+    """
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,11 @@ _SPLITS = ("train", "val", "test", None)
 _STATUSES = ("ok", "missing", "error")
 _ID_HEX_DIGITS = 32
 
+# Fields that are JSON text in a row.
+_MAPPINGS = ("parents", "encoder", "controls", "attributes")
+_SEGMENTS = ("fake_segments", "sound_segments")
+_NESTED = (*_MAPPINGS, *_SEGMENTS, "warnings")
+
 
 def lineage_id(lineage: Mapping[str, Any]) -> str:
     """Return a clip's id: 32 hexadecimal digits, the sha256 of what it was made from.
@@ -46,18 +51,23 @@ class Clip:
     """One video and everything that is known about it."""
 
     id: str  # 32 hexadecimal digits, see `lineage_id`
-    path: str  # relative to the folder of clips.parquet, or absolute
+    path: str  # a film, or a folder or archive of frames; relative to the folder of clips.parquet,
+    # or absolute
+    member: str | None = None  # where `path` is an archive: the folder in it that holds the frames
     sha256: str | None = None  # of the file's bytes; None until it is released
-    label: Label
+    dataset: str | None = None  # the set that it comes from, a name of `datasets.catalogue`
+    label: Label  # of the picture
+    sound: Label | None = None  # of the sound; None where there is none, or nobody says
     kind: Kind
     method: str | None = None  # the generator method of a synthetic clip, None for a pristine one
     parents: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # role (portrait, audio, driving, twin) -> clip id, or sha256 of a file
-    identity: str | None = None
+    identity: str | None = None  # who is on screen
+    donor: str | None = None  # whose face, motion or voice was put onto `identity`
     speaker: str | None = None
     split: Split | None = None
     fps: float = 25.0
-    frames: int = 0
+    frames: int = 0  # 0 where nobody looked
     width: int = 0
     height: int = 0
     encoder: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -65,7 +75,8 @@ class Clip:
     controls: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     mark: str | None = None  # the watermark's payload, 16 hexadecimal digits
     manifest: str | None = None  # the C2PA manifest's label (urn:c2pa:...)
-    fake_segments: tuple[tuple[float, float], ...] = ()  # seconds, [start, end)
+    fake_segments: tuple[tuple[float, float], ...] = ()  # of the picture, seconds, [start, end)
+    sound_segments: tuple[tuple[float, float], ...] = ()  # of the sound, likewise
     mask_path: str | None = None
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # for fairness slices
     rights: str | None = None  # synthetic, public-domain, consented, or a licence
@@ -77,17 +88,39 @@ class Clip:
         _require("label", self.label, _LABELS)
         _require("kind", self.kind, _KINDS)
         _require("split", self.split, _SPLITS)
+        _require("sound", self.sound, (*_LABELS, None))
         if self.label == "pristine" and self.fake_segments:
             raise ConfigError(f"clip {self.id} is pristine yet has fake segments; give it none.")
-        if any(not 0 <= start < end for start, end in self.fake_segments):
+        if self.sound != "synthetic" and self.sound_segments:
             raise ConfigError(
-                f"clip {self.id} has fake segments {self.fake_segments}; "
-                "each is 0 <= start < end seconds."
+                f"clip {self.id} has fake segments of a sound that is not called synthetic; "
+                "give it none."
+            )
+        for segments in (self.fake_segments, self.sound_segments):
+            if any(not 0 <= start < end for start, end in segments):
+                raise ConfigError(
+                    f"clip {self.id} has fake segments {segments}; each is 0 <= start < end "
+                    "seconds."
+                )
+        if self.member is not None and ".." in self.member.split("/"):
+            raise ConfigError(
+                f"clip {self.id} has the member {self.member!r}, which leaves its archive; name a "
+                "folder in it."
             )
 
     @property
+    def binary(self) -> int:
+        """1 where the picture is synthetic, else 0."""
+        return int(self.label == "synthetic")
+
+    @property
+    def binary_av(self) -> int:
+        """1 where the picture or the sound is synthetic, else 0."""
+        return int("synthetic" in (self.label, self.sound))
+
+    @property
     def seconds(self) -> float:
-        """Duration in seconds."""
+        """Duration in seconds; 0 where nobody looked."""
         return self.frames / self.fps
 
     def replace(self, **changes: Any) -> Self:
@@ -96,11 +129,11 @@ class Clip:
 
     def to_row(self) -> dict[str, Any]:
         """Return a flat row for a table: nested fields as JSON text."""
-        row: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            nested = isinstance(value, Mapping | tuple)
-            row[field.name] = json.dumps(value, sort_keys=True) if nested else value
+        row: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        for name in _NESTED:  # most are empty, and a table may have millions of rows
+            value = row[name]
+            empty = "{}" if isinstance(value, Mapping) else "[]"
+            row[name] = json.dumps(value, sort_keys=True) if value else empty
         return row
 
     @classmethod
@@ -115,9 +148,9 @@ class Clip:
                 if field.default is None:
                     values[field.name] = None
                 continue
-            if field.name in ("parents", "encoder", "controls", "attributes"):
+            if field.name in _MAPPINGS:
                 value = json.loads(value)
-            elif field.name == "fake_segments":
+            elif field.name in _SEGMENTS:
                 value = tuple((float(start), float(end)) for start, end in json.loads(value))
             elif field.name == "warnings":
                 value = tuple(json.loads(value))

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from miniatures import film
 
 from obverse.cli import main
 from obverse.clip import Clip
 from obverse.generator import corpus as module
 from obverse.generator.corpus import CorpusReport
 from obverse.generator.plan import CorpusPlan
+from obverse.generator.recordings import RecordingPlan
 
 
 def _clip(number: int, label: str) -> Clip:
@@ -99,3 +101,46 @@ def test_clips_that_fail_are_named_and_exit_1(
     printed = capsys.readouterr()
     assert f"clip {'ab' * 16} could not be made: the mark was not read back." in printed.err
     assert "1 failed" in printed.out
+
+
+def test_recordings_make_a_plan(
+    asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        film(tmp_path / "in" / name / "1.mp4")
+    pristine = ["corpus", "--pristine", str(tmp_path / "in"), "-o", "c"]
+    options = ["--rights", "consented", "--people", "--seconds", "2", "--methods", "reenact"]
+    with pytest.raises(SystemExit) as ended:
+        main([*pristine, *options])
+    assert ended.value.code == 0
+    plan = asked["plan"]
+    assert isinstance(plan, RecordingPlan)
+    assert (plan.rights, plan.settings.seconds, plan.settings.methods) == (
+        "consented",
+        2.0,
+        ("reenact",),
+    )
+    assert sorted(asked["sources"].values()) == sorted((tmp_path / "in").glob("*/1.mp4"))
+    (tmp_path / "plan.yaml").write_text("seconds: 4\nsplit: {train: 1, test: 1}\n")
+    with pytest.raises(SystemExit):
+        main(["corpus", str(tmp_path / "plan.yaml"), *pristine[1:], "--rights", "public-domain"])
+    assert asked["plan"].settings.seconds == 4.0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--pristine", "in"], "nothing states the rights"),
+        (["--rights", "consented"], "name their folder with --pristine"),
+        (["--people"], "name their folder with --pristine"),
+        (["--pristine", "in", "--rights", "consented", "--voices", "3"], "has no voices"),
+    ],
+)
+def test_recordings_that_are_half_told_are_refused(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["corpus", "-o", "c", *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

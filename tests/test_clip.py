@@ -25,12 +25,18 @@ JSON = st.recursive(
 @st.composite
 def clips(draw: st.DrawFn) -> Clip:
     label: Label = draw(st.sampled_from(["pristine", "synthetic"]))
+    sound: Label | None = draw(st.sampled_from(["pristine", "synthetic", None]))
     bounds = draw(st.lists(st.floats(0, 600), max_size=6, unique=True).map(sorted))
     segments = tuple(zip(bounds[::2], bounds[1::2], strict=False))
     maybe_text = st.none() | TEXT.filter(bool)
     return Clip(
         id=draw(st.text("0123456789abcdef", min_size=32, max_size=32)),
         path=draw(TEXT),
+        member=draw(st.none() | NAMES),
+        dataset=draw(maybe_text),
+        sound=sound,
+        sound_segments=segments if sound == "synthetic" else (),
+        donor=draw(maybe_text),
         sha256=draw(st.none() | st.text("0123456789abcdef", min_size=64, max_size=64)),
         label=label,
         kind=draw(st.sampled_from(["camera", "rendered", "generated"])),
@@ -108,6 +114,10 @@ def test_rows_of_older_and_newer_tables() -> None:
         ({"label": "pristine", "fake_segments": ((0.0, 1.0),)}, "pristine yet has fake segments"),
         ({"fake_segments": ((1.0, 1.0),)}, "0 <= start < end"),
         ({"fake_segments": ((-1.0, 1.0),)}, "0 <= start < end"),
+        ({"sound": "dubbed"}, "sound is 'dubbed'; it must be one of pristine, synthetic"),
+        ({"sound_segments": ((0.0, 1.0),)}, "sound that is not called synthetic"),
+        ({"sound": "synthetic", "sound_segments": ((2.0, 1.0),)}, "0 <= start < end"),
+        ({"member": "6/../../etc"}, "leaves its archive"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, Any], match: str) -> None:
@@ -122,6 +132,24 @@ def test_replace_and_seconds() -> None:
     assert clip.frames == 50
     with pytest.raises(ConfigError):
         clip.replace(label="real")
+
+
+@pytest.mark.parametrize(
+    ("label", "sound", "picture", "either"),
+    [
+        ("pristine", None, 0, 0),
+        ("pristine", "pristine", 0, 0),
+        ("pristine", "synthetic", 0, 1),
+        ("synthetic", None, 1, 1),
+        ("synthetic", "pristine", 1, 1),
+        ("synthetic", "synthetic", 1, 1),
+    ],
+)
+def test_picture_and_sound_have_labels_of_their_own(
+    label: Label, sound: Label | None, picture: int, either: int
+) -> None:
+    clip = _clip(label=label, sound=sound)
+    assert (clip.binary, clip.binary_av) == (picture, either)
 
 
 @given(st.dictionaries(NAMES, JSON, max_size=5), st.randoms())

@@ -16,7 +16,7 @@ from obverse.clip import Clip
 from obverse.errors import ConfigError, InputError, OutputExistsError
 from obverse.generator import corpus as module
 from obverse.generator.corpus import build_corpus
-from obverse.generator.plan import CorpusPlan, lay_out
+from obverse.generator.plan import CorpusPlan, Scene, lay_out
 from obverse.generator.scenes import (
     CLIPS,
     MASKS,
@@ -47,6 +47,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def _write(job: SceneJob, clip_id: str) -> None:
     """Leave what a clip leaves, without rendering it."""
     scene = job.scene
+    assert isinstance(scene, Scene)
     take = next((take for take in scene.takes if take.id == clip_id), None)
     clip = Clip(
         id=clip_id,

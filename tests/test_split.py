@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from obverse.clip import Clip
-from obverse.datasets.split import assign_splits, find_leaks
+from obverse.datasets.split import Partition, assign_splits, find_leaks
 from obverse.errors import ConfigError
 
 
@@ -87,3 +87,68 @@ def test_shares_that_make_no_sense_are_refused() -> None:
     for shares in ({}, {"train": -1.0, "val": 2.0}, {"dev": 1.0}):
         with pytest.raises(ConfigError, match="shares"):
             assign_splits(people(4), shares)  # type: ignore[arg-type]
+
+
+def partition(clips: list[Clip], **named: object) -> tuple[Partition, list[Clip]]:
+    made = Partition(**named)  # type: ignore[arg-type]
+    for each in clips:
+        made.add(each)
+    made.close()
+    return made, [each.replace(split=made.split_of(each)) for each in clips]
+
+
+def test_a_donor_is_kept_apart_as_well() -> None:
+    swapped = clip("s", label="synthetic", identity="p", donor="q", split="train")
+    assert find_leaks([swapped, clip("d", identity="q", split="test")]) == [
+        "identity q is in test and train"
+    ]
+
+
+def test_people_who_meet_in_a_clip_share_its_split() -> None:
+    reals = [clip(f"r{i}", identity=f"p{i}") for i in range(300)]
+    fakes = [
+        clip(f"f{i}", label="synthetic", identity=f"p{i}", donor=f"p{i + 1}")
+        for i in range(0, 300, 2)
+    ]
+    made, clips = partition(reals + fakes)
+    assert not made.cut
+    assert find_leaks(clips) == []
+    counts = {split: sum(c.split == split for c in clips) for split in ("train", "val", "test")}
+    assert counts["train"] == pytest.approx(270, abs=50)
+    assert min(counts.values()) > 40
+    assert [c.split for c in partition((reals + fakes)[::-1])[1]][::-1] == [c.split for c in clips]
+    assert partition(reals + fakes, seed=1)[1] != clips
+
+
+def test_one_group_of_all_is_cut_and_what_straddles_is_left_out() -> None:
+    """Celeb-DF and KoDF swap everybody with everybody: one group would be one split."""
+    reals = [clip(f"r{i}", identity=f"p{i}") for i in range(60)]
+    fakes = [
+        clip(f"f{i}-{j}", label="synthetic", identity=f"p{i}", donor=f"p{(i + j) % 60}")
+        for i in range(60)
+        for j in (1, 2, 5)
+    ]
+    made, clips = partition(reals + fakes)
+    assert made.cut
+    assert find_leaks(clips) == []
+    assert all(c.split is not None for c in clips[:60])
+    assert 0 < sum(c.split is None for c in clips[60:]) < 180
+
+
+def test_clips_of_nobody_are_tied_by_their_recordings() -> None:
+    films = [clip(f"c{i}-{j}", parents={"film": f"film{i}"}) for i in range(50) for j in (0, 1)]
+    copies = [clip(f"x{i}", parents={"twin": f"c{i}-0"}) for i in range(50)]
+    _, clips = partition(films + copies)
+    assert find_leaks(clips) == []
+    assert {c.split for c in clips} == {"train", "val", "test"}
+
+
+def test_people_of_one_film_share_a_split() -> None:
+    pairs = [
+        clip(f"c{i}-{j}", identity=f"p{i}-{j}", parents={"film": f"film{i}"})
+        for i in range(60)
+        for j in (0, 1)
+    ]
+    _, clips = partition(pairs)
+    assert find_leaks(clips) == []
+    assert {c.split for c in clips} == {"train", "val", "test"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from obverse.cli.progress import progress_bar
-from obverse.errors import ConfigError
+from obverse.errors import ConfigError, RightsError
 
 if TYPE_CHECKING:
     from obverse.generator.corpus import CorpusReport
@@ -20,6 +20,20 @@ __all__ = ["corpus"]
 @click.argument("plan", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="The corpus, a folder."
+)
+@click.option(
+    "--pristine",
+    type=click.Path(path_type=Path),
+    metavar="DIR|TABLE",
+    help="Recordings of people, or a table of clips, to be the pristine twins in place of sitters.",
+)
+@click.option(
+    "--rights",
+    type=click.Choice(["synthetic", "public-domain", "consented"]),
+    help="Under which the recordings are used; needed with --pristine.",
+)
+@click.option(
+    "--people", is_flag=True, help="Each folder right below --pristine is a person, not each film."
 )
 @click.option("--identities", type=int, help="How many sitters.")
 @click.option("--voices", type=int, help="How many of the bundled voices.")
@@ -39,6 +53,9 @@ __all__ = ["corpus"]
 def corpus(
     plan: Path | None,
     output: Path,
+    pristine: Path | None,
+    rights: str | None,
+    people: bool,
     identities: int | None,
     voices: int | None,
     methods: str | None,
@@ -57,15 +74,20 @@ def corpus(
     each method, through the same door. No identity, voice or sentence is in two splits. A run that
     was stopped or killed goes on where it was when it is started again.
 
+    With --pristine the people are those of your own recordings: each recording is encoded anew and
+    marked as a synthetic clip is, and a still out of it is made to speak.
+
     Exit codes: 0 done; 1 some clips could not be made; 2 could not be done.
 
     \b
     Example:
       obverse corpus plan.yaml -o corpus
       obverse corpus --identities 20 --voices 9 --methods talk,reenact --seconds 3 -o corpus
+      obverse corpus --pristine recordings --rights consented --seconds 6 -o corpus
     """
-    from obverse.generator.corpus import build_corpus
-    from obverse.generator.plan import CorpusPlan, read_plan
+    from obverse.generator.corpus import Plan, build_corpus
+    from obverse.generator.plan import CorpusPlan, read_plan, read_settings
+    from obverse.generator.recordings import plan_recordings
 
     options: dict[str, Any] = {
         "identities": identities,
@@ -83,11 +105,31 @@ def corpus(
             f"the plan {plan} says it all; write {given[0]} into it and leave out "
             f"--{given[0].replace('_', '-')}."
         )
-    chosen = CorpusPlan.from_dict(options) if plan is None else read_plan(plan)
+    sources: dict[str, Path] = {}
+    chosen: Plan
+    if pristine is not None:
+        if rights is None:
+            raise RightsError(
+                f"nothing states the rights to the recordings in {pristine}; pass --rights "
+                "consented, public-domain or synthetic."
+            )
+        settings = options if plan is None else read_settings(plan)
+        with progress_bar("recordings", "film") as tell:
+            chosen, sources = plan_recordings(
+                pristine, rights, settings, people=people, progress=tell
+            )
+    elif rights is not None or people:
+        raise ConfigError(
+            f"--{'people' if people else 'rights'} is said of recordings; name their folder with "
+            "--pristine, or leave it out."
+        )
+    else:
+        chosen = CorpusPlan.from_dict(options) if plan is None else read_plan(plan)
     with progress_bar("corpus", "clip") as tell:
         report = build_corpus(
             chosen,
             output,
+            sources=sources,
             workers=workers,
             force=force,
             progress=lambda there, failed, total: tell(

@@ -22,6 +22,7 @@ VERBS = {
     "live": "Let a portrait speak while somebody does.",
     "sitter": "Show a virtual person, still or speaking.",
     "corpus": "Make many clips with their pristine twins, labels and splits.",
+    "data": "Read public sets and folders as tables of clips, and check them.",
     "train": "Train a model that ships, on bundled or own data.",
     "detect": "Score clips with a detector.",
     "mark": "Put a watermark into a video, or read it.",

@@ -15,8 +15,8 @@ _TERMINAL_SECONDS, _LOG_SECONDS = 0.2, 10.0  # between two updates; a log is not
 class Tell(Protocol):
     """Hears how far the work is."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Take note of `done` of `total`."""
+    def __call__(self, done: int, total: int | None, note: str = "") -> None:
+        """Take note of `done` of `total`; None where nobody has counted."""
         ...
 
 
@@ -26,7 +26,7 @@ def progress_bar(label: str, unit: str) -> Iterator[Tell]:
     bar: tqdm[Any] | None = None
     interval = _TERMINAL_SECONDS if sys.stderr.isatty() else _LOG_SECONDS
 
-    def tell(done: int, total: int, note: str = "") -> None:
+    def tell(done: int, total: int | None, note: str = "") -> None:
         nonlocal bar
         if bar is None:
             # `initial` keeps what an earlier run had done out of the estimate of the time left.

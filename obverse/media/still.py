@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from obverse.errors import ConfigError, InputError
 from obverse.media.container import require_file
 
-__all__ = ["read_still", "write_still"]
+__all__ = ["decode_still", "read_still", "write_still"]
 
 MAX_PIXELS = 100_000_000  # a decoded picture of 300 MB; more is refused before it is decoded
 
@@ -80,15 +80,28 @@ def read_still(path: Path) -> npt.NDArray[np.uint8]:
         InputError: the file is absent, empty, damaged, too large, or not a picture.
     """
     require_file(path)
+    return _read(path, str(path))
+
+
+def decode_still(content: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """Read a picture from its bytes, as `read_still` does from a file; `name` is for errors.
+
+    Raises:
+        InputError: the bytes are damaged, too large, or no picture.
+    """
+    return _read(io.BytesIO(content), name)
+
+
+def _read(source: Path | io.BytesIO, name: str) -> npt.NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # Pillow warns of odd EXIF and of size; size is checked below
-            with Image.open(path, formats=_readable()) as opened:
+            with Image.open(source, formats=_readable()) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise InputError(
-                        f"{path} has {opened.width}x{opened.height} pixels; at most "
+                        f"{name} has {opened.width}x{opened.height} pixels; at most "
                         f"{MAX_PIXELS // 10**6} million are read, scale it down."
                     )
                 opened.load()
@@ -96,11 +109,11 @@ def read_still(path: Path) -> npt.NDArray[np.uint8]:
             return np.array(_flattened(image), np.uint8)
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{path} is not a picture that can be read; give a PNG, JPEG or WebP file."
+            f"{name} is not a picture that can be read; give a PNG, JPEG or WebP file."
         ) from error
     except Image.DecompressionBombError as error:
         raise InputError(
-            f"{path} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
+            f"{name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
         ) from error
     except (
         OSError,
@@ -114,7 +127,7 @@ def read_still(path: Path) -> npt.NDArray[np.uint8]:
         # Pillow's readers raise all of these on broken files.
         reason = str(error).rstrip(".") or type(error).__name__
         raise InputError(
-            f"{path} is damaged ({reason}); get a whole copy of the picture."
+            f"{name} is damaged ({reason}); get a whole copy of the picture."
         ) from error
 
 

@@ -1,0 +1,266 @@
+"""A corpus out of a user's own recordings, settled before a frame is made: people, splits, twins.
+
+Each recording is a scene: the recording itself, encoded anew, is the pristine twin, and a still out
+of it is made to speak by each method. What the plan holds are hashes, not names: a file's or a
+folder's name may say who somebody is, and would end up in manifests.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import obverse
+from obverse.clip import Split, lineage_id
+from obverse.datasets.table import clip_path, iter_clips
+from obverse.datasets.walk import FILMS, films_below
+from obverse.errors import ConfigError, InputError, RightsError
+from obverse.generator.performance import PerformanceConfig
+from obverse.generator.plan import CorpusPlan, Take, apportion
+from obverse.generator.release import RIGHTS
+from obverse.media.video import EncodeConfig
+from obverse.weights import sha256_file
+
+__all__ = ["RecordedScene", "Recording", "RecordingPlan", "lay_out_recordings", "plan_recordings"]
+
+# Settings of a plan that sitters and bundled voices need, and recordings have no use for.
+_SITTERS_ONLY = ("identities", "voices", "voices_each", "sentences")
+_NAME_DIGITS = 16
+_SEED_BITS = 31
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One film of somebody."""
+
+    sha256: str
+    person: str  # stands for who is on screen; no name
+    split: Split | None = None  # where a table states it
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingPlan:
+    """A corpus: recordings x controls, each scene as it was recorded and once by each method."""
+
+    recordings: tuple[Recording, ...]  # in the order of their hashes
+    rights: str  # under which they are used, one of `release.RIGHTS`
+    settings: CorpusPlan  # methods, controls, size, seconds, seed, split, encode
+
+    def __post_init__(self) -> None:
+        """Refuse a plan that cannot be carried out."""
+        if self.rights not in RIGHTS:
+            raise RightsError(
+                f"{self.rights!r} states no right to use these recordings; state one of "
+                f"{', '.join(RIGHTS)}."
+            )
+        stated: dict[str, Split] = {}
+        for each in self.recordings:
+            if each.split is not None and stated.setdefault(each.person, each.split) != each.split:
+                raise ConfigError(
+                    f"{each.person} is in the splits {stated[each.person]} and {each.split}; "
+                    "index the set anew with --splits disjoint."
+                )
+        if not stated:
+            people = {recording.person for recording in self.recordings}
+            apportion("people", len(people), self.settings.split)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for corpus.json."""
+        settings = self.settings.to_dict()
+        return {
+            "recordings": {
+                each.sha256: each.person if each.split is None else f"{each.person} {each.split}"
+                for each in self.recordings
+            },
+            "rights": self.rights,
+            **{name: value for name, value in settings.items() if name not in _SITTERS_ONLY},
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedScene:
+    """One recording under one setting: the pristine take, and one take by each method."""
+
+    source: Path
+    sha256: str
+    identity: str
+    rights: str
+    seconds: float | None  # None: all of it
+    controls: PerformanceConfig
+    split: Split
+    size: int
+    encode: EncodeConfig
+    twin: Take
+    takes: tuple[Take, ...]
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all clips, the twin's first."""
+        return (self.twin.id, *(take.id for take in self.takes))
+
+
+def plan_recordings(
+    folder: Path,
+    rights: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    people: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[RecordingPlan, dict[str, Path]]:
+    """Read what recordings a folder holds, and settle a plan.
+
+    Args:
+        folder: films, one person each, in it or below it; or a table of clips, whose pristine films
+            are taken with their people and splits.
+        rights: under which they are used: synthetic, public-domain or consented.
+        settings: as in a plan for sitters: methods, controls, size, seconds, seed, split, encode.
+        people: each folder right below `folder` is a person; without it each film is one.
+        progress: told how many films are hashed, of how many.
+
+    Returns:
+        The plan, and where the film of each hash lies.
+
+    Raises:
+        RightsError: the rights are not among those allowed.
+        InputError: there is no film.
+        ConfigError: a setting is unknown or not allowed, or there are fewer people than splits.
+    """
+    if rights not in RIGHTS:
+        raise RightsError(
+            f"{rights!r} states no right to use the recordings in {folder}; state one of "
+            f"{', '.join(RIGHTS)}."
+        )
+    given = {name: value for name, value in (settings or {}).items() if value is not None}
+    if useless := [name for name in _SITTERS_ONLY if name in given]:
+        raise ConfigError(
+            f"a plan of recordings has no {useless[0]}: people and voices are those of the "
+            "recordings; leave it out."
+        )
+    chosen = CorpusPlan.from_dict(given)
+    films = list(_films_of_table(folder) if folder.is_file() else _films_of_folder(folder, people))
+    if not films:
+        raise InputError(f"{folder} holds no film; name a folder with recordings of people.")
+    sources: dict[str, Path] = {}
+    known: dict[str, _Film] = {}
+    for done, film in enumerate(films, start=1):
+        sha256 = sha256_file(film.path)
+        other = known.setdefault(sha256, film)
+        if (other.person, other.split) != (film.person, film.split):
+            raise ConfigError(
+                f"{film.path} and {sources[sha256]} are one film of two people, or in two splits; "
+                "keep one."
+            )
+        sources.setdefault(sha256, film.path)
+        if progress is not None:
+            progress(done, len(films))
+    # A hash of a name could be guessed from the name; that of a person's film cannot.
+    first: dict[str, str] = {}
+    for sha256 in sorted(known):
+        first.setdefault(known[sha256].person or sha256, f"person-{sha256[:_NAME_DIGITS]}")
+    recordings = tuple(
+        Recording(
+            sha256=sha256,
+            person=first[known[sha256].person or sha256],
+            split=known[sha256].split,
+        )
+        for sha256 in sorted(known)
+    )
+    return RecordingPlan(recordings=recordings, rights=rights, settings=chosen), sources
+
+
+class _Film(NamedTuple):
+    path: Path
+    person: str | None  # what stands for them here; None: nobody says
+    split: Split | None
+
+
+def _films_of_folder(folder: Path, people: bool) -> Iterator[_Film]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of recordings, and no table of clips.")
+    for path in films_below(folder):
+        person = path.partition("/")[0] if people and "/" in path else None
+        yield _Film(folder / path, person, None)
+
+
+def _films_of_table(table: Path) -> Iterator[_Film]:
+    """Yield the pristine films of a table, such as one of VoxCeleb2; where it has splits, those in
+    none are left out.
+    """
+    clips = [clip for clip in iter_clips(table) if not clip.binary_av and clip.member is None]
+    divided = any(clip.split is not None for clip in clips)
+    for clip in clips:
+        path = clip_path(clip, table.parent)
+        if path.suffix.lower() in FILMS and (clip.split is not None or not divided):
+            yield _Film(path, clip.identity, clip.split)
+
+
+def lay_out_recordings(
+    plan: RecordingPlan, sources: Mapping[str, Path]
+) -> tuple[RecordedScene, ...]:
+    """Return the scenes of a plan. Nobody is in two splits."""
+    settings = plan.settings
+    splits: dict[str, Split] = {}
+    if any(recording.split is not None for recording in plan.recordings):
+        splits = {each.person: each.split for each in plan.recordings if each.split is not None}
+    else:
+        splits = _splits({recording.person for recording in plan.recordings}, settings)
+    return tuple(
+        _scene(plan, recording, sources[recording.sha256], splits[recording.person], controls)
+        for recording in plan.recordings
+        for controls in settings.controls
+    )
+
+
+def _splits(people: set[str], settings: CorpusPlan) -> dict[str, Split]:
+    """Divide people among the splits by their shares, in an order drawn by the seed."""
+
+    def drawn(person: str) -> bytes:
+        return hashlib.sha256(f"{settings.seed}:{person}".encode()).digest()
+
+    ordered: Sequence[str] = sorted(people, key=drawn)
+    counts = apportion("people", len(ordered), settings.split)
+    places = [split for split, count in counts.items() for _ in range(count)]
+    return dict(zip(ordered, places, strict=True))
+
+
+def _scene(
+    plan: RecordingPlan,
+    recording: Recording,
+    source: Path,
+    split: Split,
+    controls: PerformanceConfig,
+) -> RecordedScene:
+    settings = plan.settings
+    lineage: dict[str, Any] = {
+        "recording": recording.sha256,
+        "person": recording.person,
+        "rights": plan.rights,
+        "seconds": settings.seconds,
+        "controls": dataclasses.asdict(controls),
+        "size": settings.size,
+        "encode": dataclasses.asdict(settings.encode),
+        "tool": f"obverse {obverse.__version__}",
+    }
+
+    def take(method: str | None) -> Take:
+        text = json.dumps([settings.seed, recording.sha256, lineage["controls"], method])
+        digest = hashlib.sha256(text.encode()).digest()
+        seed = int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
+        return Take(
+            id=lineage_id(lineage | {"method": method, "seed": seed}), method=method, seed=seed
+        )
+
+    return RecordedScene(
+        source=source,
+        sha256=recording.sha256,
+        identity=recording.person,
+        rights=plan.rights,
+        seconds=settings.seconds,
+        controls=controls,
+        split=split,
+        size=settings.size,
+        encode=settings.encode,
+        twin=take(None),
+        takes=tuple(take(method) for method in settings.methods),
+    )
