@@ -353,6 +353,7 @@ class _Film:
         self.encoded, self.signed = passage.path("encoded"), passage.path("signed")
         self.frames = self.width = self.height = 0
         self.kept: list[Frame] = []  # all frames of a short clip, none of a long one
+        self._store: Frame | None = None  # where they lie
         self._ring: list[Frame] = []  # buffers for what is in flight
 
     def watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -374,13 +375,21 @@ class _Film:
             # A copy: the renderer may draw the next frame into the same buffer while this one is in
             # flight. Buffers go round, for fresh ones cost more than the copy.
             if self.frames < _KEPT_FRAMES:
-                even = even.copy()
-                self.kept.append(even)
+                even = self._keep(even)
             else:
-                self.kept.clear()
+                self.kept, self._store = [], None
                 even = self._copied(even)
             self.frames += 1
             yield even
+
+    def _keep(self, frame: Frame) -> Frame:
+        if self._store is None:
+            # One block: the system gives large ones in large pages, many times as fast.
+            self._store = np.empty((_KEPT_FRAMES, *frame.shape), np.uint8)
+        kept = self._store[self.frames]
+        np.copyto(kept, frame)
+        self.kept.append(kept)
+        return kept
 
     def _copied(self, frame: Frame) -> Frame:
         if not self._ring:
