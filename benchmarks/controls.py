@@ -103,7 +103,7 @@ def commands(model: str, only: str) -> list[Command]:
     natural = PerformanceConfig().blink_rate_hz
     asked += [
         Command("blink_rate_hz", rate - natural, config(blink_rate_hz=rate), OFTEN)
-        for rate in (0.0, 0.28 + FULL["blink_rate_hz"])
+        for rate in (0.0, natural + FULL["blink_rate_hz"])
     ]
     return [command for command in asked if command.name.startswith(only)]
 

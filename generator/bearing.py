@@ -22,8 +22,8 @@ __all__ = ["bear"]
 Track = npt.NDArray[np.float64]
 
 # Columns: pitch, yaw, roll in degrees; x, y, z in interocular distances.
-_POSTURE = np.array([3.2, 5.0, 2.8, 0.170, 0.105, 0.180])
-_DRIFT = np.array([1.1, 1.8, 1.0, 0.042, 0.036, 0.050])
+_POSTURE = np.array([3.6, 5.8, 3.3, 0.235, 0.145, 0.230])
+_DRIFT = np.array([1.3, 2.1, 1.2, 0.058, 0.050, 0.064])
 _DRIFT_HZ = (0.04, 0.25)
 _SWAY = np.array([1.35, 2.0, 1.15, 0.026, 0.022, 0.022])
 _SWAY_HZ = (0.3, 1.6)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError
+from obverse.generator.controls import NATURAL_BLINK_HZ
 from obverse.generator.emotions import EMOTIONS, emotion_vector
 from obverse.generator.head_motion import smooth_step
 from obverse.generator.motion import FPS
@@ -29,7 +30,7 @@ class Style:
     nodding: float = 1.0  # how often the head moves with stress
     brow: float = 1.0  # how much brows play
     gaze: float = 1.0  # how far the eyes wander
-    blink_rate_hz: float = 0.28
+    blink_rate_hz: float = NATURAL_BLINK_HZ
     warmth: float = 0.3  # resting smile, in [0, 1]
     parted: float = 0.0  # how far the jaw hangs at rest, a coefficient
     lean: float = 0.0  # left against right of the face, in [-1, 1]
@@ -61,17 +62,17 @@ class Conditions:
 def draw_style(rng: np.random.Generator) -> Style:
     """Draw a performer."""
     return Style(
-        mouth=float(np.clip(rng.lognormal(0.42, 0.14), 1.0, 1.9)),
-        lips=float(rng.uniform(1.0, 1.6)),
-        rounding=float(rng.uniform(0.85, 1.25)),
-        spread=float(rng.uniform(0.9, 1.5)),
+        mouth=float(np.clip(rng.lognormal(0.58, 0.14), 1.2, 2.3)),
+        lips=float(rng.uniform(1.1, 1.7)),
+        rounding=float(rng.uniform(1.0, 1.45)),
+        spread=float(rng.uniform(1.1, 1.8)),
         head=float(np.clip(rng.lognormal(0.0, 0.25), 0.55, 1.7)),
         nodding=float(rng.uniform(0.6, 1.2)),
         brow=float(np.clip(rng.lognormal(0.0, 0.35), 0.4, 2.0)),
         gaze=float(rng.uniform(0.7, 1.25)),
-        blink_rate_hz=float(np.clip(rng.lognormal(np.log(0.32), 0.3), 0.17, 0.6)),
+        blink_rate_hz=float(np.clip(rng.lognormal(np.log(0.44), 0.3), 0.22, 0.8)),
         warmth=float(rng.beta(1.6, 3.0)),
-        parted=float(rng.uniform(0.05, 0.15) if rng.random() < 0.6 else rng.uniform(0.0, 0.04)),
+        parted=float(rng.uniform(0.07, 0.20) if rng.random() < 0.75 else rng.uniform(0.0, 0.04)),
         lean=float(np.clip(rng.normal(0.0, 0.5), -1.0, 1.0)),
     )
 

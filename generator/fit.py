@@ -17,7 +17,7 @@ from obverse.generator.head import HeadModel
 from obverse.generator.motion import rotation_matrix
 from obverse.generator.portrait import Portrait
 
-__all__ = ["FittedHead", "fit_head"]
+__all__ = ["FittedHead", "eased", "fit_head"]
 
 SKIN_LANDMARKS = 468
 _ROUNDS = 5
@@ -29,7 +29,7 @@ _EXPRESSION_RIDGE = 4.0e-3
 # how far either can be turned.
 _FRONTAL, _PROFILE = np.deg2rad((15.0, 45.0))
 _TURN_FRONTAL, _TURN_PROFILE = np.deg2rad((30.0, 12.0))
-_KEPT = 0.6  # of that limit, up to which a turn is shown exactly
+_KEPT = 0.6  # of a limit, up to which a movement is shown exactly
 _OVAL_WEIGHT = 0.25  # the landmarker's oval slides along the cheek when a head turns
 
 
@@ -63,10 +63,7 @@ class FittedHead:
         """
         turn = np.array(rotation, np.float64)
         aside = np.clip((abs(self.yaw) - _FRONTAL) / (_PROFILE - _FRONTAL), 0, 1)
-        limit = _TURN_FRONTAL + (_TURN_PROFILE - _TURN_FRONTAL) * aside
-        beyond = max(abs(turn[1]) - _KEPT * limit, 0.0)
-        room = (1 - _KEPT) * limit
-        turn[1] = np.sign(turn[1]) * (abs(turn[1]) - beyond + room * np.tanh(beyond / room))
+        turn[1] = eased(turn[1], _TURN_FRONTAL + (_TURN_PROFILE - _TURN_FRONTAL) * aside)
         return turn
 
     def to_picture(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -78,6 +75,13 @@ class FittedHead:
     def direction(self, displacements: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Map head-frame displacements [..., 3] to picture pixels."""
         return np.asarray((displacements @ self.rotation.T) * self.scale_px, np.float32)
+
+
+def eased(value: float, limit: float) -> float:
+    """Return a movement that approaches a limit smoothly; well within it nothing is changed."""
+    beyond = max(abs(value) - _KEPT * limit, 0.0)
+    room = (1 - _KEPT) * limit
+    return float(np.sign(value) * (abs(value) - beyond + room * np.tanh(beyond / room)))
 
 
 def fit_head(portrait: Portrait, model: HeadModel) -> FittedHead:

@@ -50,7 +50,7 @@ _PART, _WEIGHTS = "obverse.generator", "motion.onnx"
 _GUIDED = ("cues", "emotion", "gaze", "distance", "prefix")
 _STRONGEST = 5.0
 _STYLE_STRENGTH = 0.9
-_CLOSURE = CUES.index("closure")
+_CLOSURE, _VOICE = CUES.index("closure"), CUES.index("voice")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,18 +93,18 @@ class Guidance:
 
 # What the noise is scaled by, against the timidity of few steps: with 20 steps none is needed. Lips
 # are drawn closer to what is expected, since what is heard leaves them little choice.
-_HEAT = {"mouth": 0.4, "face": 1.0, "lids": 1.05, "gaze": 1.1, "head": 1.25}
+_HEAT = {"mouth": 0.4, "silent mouth": 1.0, "face": 1.0, "lids": 1.05, "gaze": 1.1, "head": 1.25}
 _SHIFT = 1.4  # the first noise levels lie this much closer together than the last
 
 
 def _heat(space: MotionSpace) -> Array:
-    """Return the spread of the noise `[D]` that a hop begins with."""
+    """Return the spread of the noise `[2, D]` that a hop begins with: in silence, in speech."""
     parts = np.abs(space.decode)
-    heat = np.full(space.components, _HEAT["face"])
-    heat[parts[:, MOUTH].sum(1) > 0.0] = _HEAT["mouth"]
-    heat[parts[:, LIDS].sum(1) > 0.0] = _HEAT["lids"]
-    heat[parts[:, GAZE].sum(1) > 0.0] = _HEAT["gaze"]
-    heat[parts[:, HEAD].sum(1) > 0.0] = _HEAT["head"]
+    heat = np.full((2, space.components), _HEAT["face"])
+    heat[:, parts[:, MOUTH].sum(1) > 0.0] = [[_HEAT["silent mouth"]], [_HEAT["mouth"]]]
+    heat[:, parts[:, LIDS].sum(1) > 0.0] = _HEAT["lids"]
+    heat[:, parts[:, GAZE].sum(1) > 0.0] = _HEAT["gaze"]
+    heat[:, parts[:, HEAD].sum(1) > 0.0] = _HEAT["head"]
     return heat.astype(np.float32)
 
 
@@ -315,7 +315,9 @@ class FlowPerformer:
         variants, count = self._variants, model.space.components
         counter = [0, 0, self._hops, 0]
         rng = np.random.Generator(np.random.Philox(key=self._key, counter=counter))
-        white = rng.standard_normal((HOP_FRAMES, count), np.float32) * model.heat
+        white = rng.standard_normal((HOP_FRAMES, count), np.float32)
+        voice = conditions[0, :, _VOICE, None]
+        white *= model.heat[0] + voice * (model.heat[1] - model.heat[0])
         absent = np.zeros((variants, model.reach + HOP_FRAMES), np.float32)
         absent[:, : max(0, model.reach - self._hops)] = 1.0
         if "prefix" in guidance.guided:

@@ -8,15 +8,13 @@ to frame changes the result as smoothly.
 import numpy as np
 import numpy.typing as npt
 
-from obverse.generator.controls import ControlTracks
+from obverse.generator.controls import NATURAL_BLINK_HZ, ControlTracks
 from obverse.generator.motion import FPS
 from obverse.generator.motion_space import FEATURES, GAZE, HEAD
 
-__all__ = ["NATURAL_BLINK_HZ", "Blinks", "Neck", "enliven", "meet", "strengthen"]
+__all__ = ["Blinks", "Neck", "enliven", "meet", "strengthen"]
 
 Array = npt.NDArray[np.float32]
-
-NATURAL_BLINK_HZ = 0.28  # what controls ask for when nobody asks
 
 _MOOD = ("mouthSmile", "mouthFrown")
 _MOUTH = [

@@ -356,8 +356,8 @@ def _cautions(controls: PerformanceConfig) -> tuple[str, ...]:
     if least >= _NEAREST and most <= _FARTHEST:
         return ()
     return (
-        f"distance {least if least < _NEAREST else most:g}: the head moves and the shoulders stay, "
-        "and what it uncovers is guessed",
+        f"distance {least if least < _NEAREST else most:g}: what comes into the picture at its "
+        "borders is guessed",
     )
 
 

@@ -26,6 +26,8 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 # Mean departure of a face's pixels from one tint, relative to their grey: monochrome photographs
 # stay below the first, most others lie above the second (571 photographs).
 _MONOCHROME, _FULL_COLOUR = 0.06, 0.14
+# Of the light's tint over the skin's, by channel: 2 % to 98 % of 90 photographs, a little drawn in.
+_LIGHT_OVER_SKIN = np.array([[0.75, 0.98, 0.9], [1.02, 1.15, 1.5]])
 _SHADES = 64  # steps of a material's ramp from dark to lit
 _TURNED_AWAY = 0.7  # z of a unit normal: cos 45 degrees
 _LINING_BEGINS = 0.12  # interocular distances behind the foremost tooth
@@ -42,6 +44,7 @@ _MATERIALS = {
 }
 _ROWS = {part: row for row, part in enumerate(_MATERIALS)}
 _ROW_PX = 4
+_GAP_SHADE = 0.4  # of the light that the groove between two teeth loses
 # Interocular distances from the middle: where the corners' shadow begins, its width, and how far a
 # head turned to the side moves it.
 _SHADOW_FROM, _SHADOW_WIDTH, _SHADOW_SHIFT = 0.12, 0.22, 0.2
@@ -83,6 +86,10 @@ def light_of(portrait: Portrait) -> npt.NDArray[np.float64]:
     # An eye in shadow, or hidden behind glasses, says less than the skin does.
     brightness = max(float(white @ _LUMA), 1.15 * float(skin @ _LUMA))
     tint = white / max(float(white @ _LUMA), 1.0)
+    # Glasses, lamps and make-up colour eyes; the skin says what light they can be in.
+    face = skin / max(float(skin @ _LUMA), 1.0)
+    tint = np.clip(tint, face * _LIGHT_OVER_SKIN[0], face * _LIGHT_OVER_SKIN[1])
+    tint /= max(float(tint @ _LUMA), 1e-3)
     return np.asarray(np.clip(brightness * (0.7 * tint + 0.3), 30, 245))
 
 
@@ -199,7 +206,23 @@ def _shade(
     aside = np.abs(vertices[:, 0] - _SHADOW_SHIFT * np.sin(-yaw))
     lit *= 1 - 0.6 * np.clip((aside - _SHADOW_FROM) / _SHADOW_WIDTH, 0, 1)
     lit[part == INNER_MOUTH] *= 0.6
+    lit[teeth] *= 1 - _GAP_SHADE * _between_teeth(vertices, normals, teeth)[teeth]
     return np.asarray(np.clip(lit, 0.06, 1), np.float32)
+
+
+def _between_teeth(
+    vertices: FloatArray, normals: FloatArray, teeth: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Return how far each vertex lies in the groove between two teeth, in [0, 1]: where a tooth
+    faces its neighbour instead of the lips.
+    """
+    x, z = vertices[:, 0], vertices[:, 2]
+    # The arch seen from above is nearly a parabola; its slope gives the way along it.
+    bend = np.polyfit(x[teeth] ** 2, z[teeth], 1)[0] if teeth.sum() > 2 else 0.0
+    along = np.stack([np.ones_like(x), np.zeros_like(x), 2 * bend * x], 1)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    sideways = np.abs((normals * along).sum(1))
+    return np.asarray(np.clip((sideways - 0.35) / 0.45, 0, 1), np.float32)
 
 
 def _palette(white: npt.NDArray[np.float64], colourfulness: float) -> npt.NDArray[np.uint8]:

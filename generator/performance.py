@@ -15,6 +15,7 @@ from obverse.errors import ConfigError
 from obverse.generator.articulation import Articulation, articulate, mouth_expression
 from obverse.generator.controls import (
     CAMERA_DISTANCE,
+    NATURAL_BLINK_HZ,
     RANGES,
     ControlTracks,
     Tracks,
@@ -45,7 +46,7 @@ class PerformanceConfig:
     head_strength: float = 1.0  # rotation and translation of the head
     gaze_strength: float = 1.0  # how far the eyes wander; they follow the head's turns in any case
     expression_strength: float = 1.0  # brows, cheeks and the play around mouth and eyes
-    blink_rate_hz: float = 0.28  # 17 a minute; [0, 1]
+    blink_rate_hz: float = NATURAL_BLINK_HZ  # [0, 1]
     emotion: tuple[tuple[str, float], ...] = ()  # (name, [0, 1]); what they leave is neutral
     gaze: tuple[float, float] = (0.0, 0.0)  # degrees (yaw, pitch) of the eyes' main direction,
     # relative to the camera: yaw > 0 to the picture's right, pitch > 0 down

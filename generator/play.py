@@ -45,19 +45,19 @@ def resting_jaw(prosody: Prosody, style: Style, rng: np.random.Generator) -> Tra
     """
     frames = len(prosody.voice)
     time = np.arange(frames) / FPS
-    slow = band_noise(rng, frames, (0.04, 0.3), 1)[:, 0]
-    jaw = style.parted * np.clip(1.0 + 0.9 * slow, 0.0, 2.6)
+    slow = band_noise(rng, frames, (0.04, 0.6), 1)[:, 0]
+    jaw = style.parted * np.clip(1.0 + 1.1 * slow, 0.0, 2.8)
     for start in prosody.phrase_starts:
         if rng.random() < 0.85:
             peak = start - float(rng.uniform(0.05, 0.2))
             width = np.where(time < peak, rng.uniform(0.12, 0.35), 0.15)
             jaw = np.maximum(
-                jaw, rng.uniform(0.06, 0.24) * np.exp(-0.5 * ((time - peak) / width) ** 2)
+                jaw, rng.uniform(0.10, 0.34) * np.exp(-0.5 * ((time - peak) / width) ** 2)
             )
     for end in prosody.phrase_ends:
         later = prosody.phrase_starts[prosody.phrase_starts > end]
         gap = float(later[0]) - end if len(later) else 9.0
-        size = float(rng.uniform(0.06, 0.24))
+        size = float(rng.uniform(0.10, 0.34))
         fade = float(rng.uniform(0.15, 0.45)) * (2.5 if gap < 0.7 else 1.0)
         after = np.where(time >= end, np.exp(-np.maximum(time - end, 0.0) / fade), 0.0)
         jaw = np.maximum(jaw, size * after)
@@ -151,9 +151,9 @@ def mood(
     felt = np.clip(felt * waver, 0.0, 1.1)
     table = emotion_offset(felt, speaking).astype(np.float64)
     dark = np.clip(1.0 - 1.6 * felt[:, 2:].sum(1), 0.0, 1.0)
-    slow = band_noise(rng, frames, (0.03, 0.25), 3)
-    smile = np.clip(style.warmth * (0.8 + 0.6 * slow[:, 0]), 0.0, 1.2) * dark
-    add(table, smile, mouthSmile=0.24, cheekSquint=0.16, mouthDimple=0.04)
+    slow = band_noise(rng, frames, (0.03, 0.35), 3)
+    smile = np.clip(style.warmth * (0.8 + 0.9 * slow[:, 0]), 0.0, 1.2) * dark
+    add(table, smile, mouthSmile=0.36, cheekSquint=0.24, mouthDimple=0.04)
     add(table, np.clip(0.25 + 0.25 * slow[:, 1], 0.0, 1.0), eyeSquint=0.12)
     add(table, np.clip(0.15 + 0.2 * slow[:, 2], 0.0, 1.0), browInnerUp=0.14)
     return table

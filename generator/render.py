@@ -18,7 +18,7 @@ from obverse.errors import ConfigError
 from obverse.generator.back_layer import BackLayer, make_back_layer
 from obverse.generator.canvas import Atlas, Canvas
 from obverse.generator.eye_patch import EyePatch, make_eye
-from obverse.generator.fit import FittedHead, fit_head
+from obverse.generator.fit import FittedHead, eased, fit_head
 from obverse.generator.head import HeadModel
 from obverse.generator.lids import make_lid
 from obverse.generator.motion import Motion, rotation_matrix
@@ -33,6 +33,9 @@ __all__ = ["FramePainter", "RenderConfig", "Renderer"]
 FloatArray = npt.NDArray[np.float32]
 
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
+# Interocular distances that a head may come nearer and go away, and move aside near a border.
+_NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
+_LEAN = 1.0  # interocular distances that a head leans towards or away; then the body comes along
 _UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
@@ -116,7 +119,10 @@ class Renderer:
         self._sheet_field = Field.of(self.relief.basis, _UNSEEN_PX / self._scale)
         self._mouth_field = Field.of(self.mouth.basis, _UNSEEN_PX / self._scale)
         self._moving = self._moving_triangles()
+        self._canvas.image[..., :3] = _resized(self.portrait.background, self.width, self.height)
+        self._background = self._canvas.pixels.copy()
         self._plate = self._prepare_plate()
+        self._room = self._free_room()
         self._straight = self._gaze(np.zeros(52, np.float32))
         self._painter = painter or self._refiner()
 
@@ -139,16 +145,17 @@ class Renderer:
         """
         coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
         turn, move = self._rigid(rotation, translation)
-        np.copyto(self._canvas.pixels, self._plate)
+        body = float(move[2]) - eased(float(move[2]), _LEAN * self.fitted.scale_px)
+        np.copyto(self._canvas.pixels, self._background if body else self._plate)
         points = self._sheet_field.displace(self.relief.rest, coefficients)
         for opening in self._openings():
             seal_px = _SEAL * self.fitted.scale_px
             part(points, opening.upper, opening.lower, self.relief.down, seal_px)
-        sheet = self._place(points, self.relief.head_weight, turn, move)
-        self._draw_back(turn, move)
+        sheet = self._place(points, self.relief.head_weight, turn, move, body)
+        self._draw_back(turn, move, body)
         self._draw_eyes(sheet, coefficients, turn, move)
         self._draw_mouth(sheet, coefficients, turn, move)
-        self._draw_sheet(sheet)
+        self._draw_sheet(sheet, self._whole_sheet if body else self._moving_sheet)
         self._draw_lids(sheet)
         image = self._canvas.rgb()
         if self._painter is not None:
@@ -183,11 +190,25 @@ class Renderer:
     def _prepare_plate(self) -> npt.NDArray[np.uint32]:
         """Return the background with the parts of the person that never move."""
         canvas = self._canvas
-        canvas.image[..., :3] = _resized(self.portrait.background, self.width, self.height)
+        np.copyto(canvas.pixels, self._background)
         still = np.setdiff1d(np.arange(len(self.relief.triangles)), self._moving)
         points = self._to_output(self.relief.rest)
         canvas.draw(points, self.relief.triangles[still], self._sheet_attributes, self._atlas)
         return canvas.pixels.copy()
+
+    def _free_room(self) -> tuple[tuple[float, float], ...]:
+        """Return how far the head may move either way along x, y and z, in picture px, before the
+        face leaves the frame.
+        """
+        height, width = self.portrait.picture.shape[:2]
+        low, high = self.portrait.landmarks.min(0), self.portrait.landmarks.max(0)
+        unit = self.fitted.scale_px
+        least = _LEAST_ROOM * unit  # a face that the border cuts may still stir
+        x, y = (
+            (max(least, float(low[axis])), max(least, float(size - high[axis])))
+            for axis, size in enumerate((width, height))
+        )
+        return x, y, (_NEAREST * unit, _FARTHEST * unit)
 
     def _moving_triangles(self) -> npt.NDArray[np.intp]:
         moves = (self.relief.head_weight > 1e-3) | (np.abs(self.relief.basis).max((0, 2)) > 0.02)
@@ -205,12 +226,21 @@ class Renderer:
         own = rotation_matrix(self.fitted.within_reach(turn))
         rest = self.fitted.rotation.astype(np.float64)
         shift = np.asarray(translation, np.float64) * self.fitted.scale_px * self.config.head_gain
+        for axis, (low, high) in enumerate(self._room):
+            shift[axis] = eased(shift[axis], low if shift[axis] < 0 else high)
         return (rest @ own @ rest.T).astype(np.float32), shift.astype(np.float32)
 
     def _place(
-        self, points: FloatArray, weight: FloatArray | None, turn: FloatArray, shift: FloatArray
+        self,
+        points: FloatArray,
+        weight: FloatArray | None,
+        turn: FloatArray,
+        shift: FloatArray,
+        body: float = 0.0,
     ) -> FloatArray:
-        """Turn points [V, 3] (picture px) with the head and project them to output px."""
+        """Turn points [V, 3] (picture px) with the head, take the rest `body` px away from the
+        camera, and project them to output px.
+        """
         placed: FloatArray = turned(
             points,
             _WHOLLY if weight is None else weight,
@@ -220,6 +250,7 @@ class Renderer:
             self.fitted.origin_px,
             _CAMERA_DISTANCE * self.fitted.scale_px,
             self._scale,
+            body,
         )
         return placed
 
@@ -240,6 +271,10 @@ class Renderer:
         return np.ascontiguousarray(self.relief.triangles[self._moving])
 
     @functools.cached_property
+    def _whole_sheet(self) -> npt.NDArray[np.int32]:
+        return np.ascontiguousarray(self.relief.triangles)
+
+    @functools.cached_property
     def _sheet_attributes(self) -> FloatArray:
         opacity = np.ones(len(self.relief.rest), np.float32)
         for opening in self._openings():
@@ -252,11 +287,11 @@ class Renderer:
     def _openings(self) -> tuple[Opening, ...]:
         return (self.relief.mouth, *self.relief.eyes.values())
 
-    def _draw_sheet(self, sheet: FloatArray) -> None:
+    def _draw_sheet(self, sheet: FloatArray, triangles: npt.NDArray[np.int32]) -> None:
         attributes = self._sheet_attributes.copy()
         for opening in self._openings():
             self._hang_rims(sheet, attributes, opening)
-        self._canvas.draw(sheet, self._moving_sheet, attributes, self._atlas)
+        self._canvas.draw(sheet, triangles, attributes, self._atlas)
         for opening in self._openings():
             self._soften(sheet, opening)
 
@@ -289,9 +324,9 @@ class Renderer:
         texture = self._to_atlas(self.back.texture)
         return np.column_stack([texture, np.ones(len(texture), np.float32)]).astype(np.float32)
 
-    def _draw_back(self, turn: FloatArray, move: FloatArray) -> None:
+    def _draw_back(self, turn: FloatArray, move: FloatArray, body: float) -> None:
         """Draw what shows only where a turn of the head uncovers it."""
-        placed = self._place(self.back.rest, self.back.head_weight, turn, move)
+        placed = self._place(self.back.rest, self.back.head_weight, turn, move, body)
         self._canvas.draw(placed, self.back.triangles, self._back_attributes, self._atlas)
 
     def _draw_lids(self, sheet: FloatArray) -> None:

@@ -31,7 +31,8 @@ FloatArray = npt.NDArray[np.float32]
 _GRID_CELLS = 44  # across the picture
 _RINGS = (1.05, 1.12)  # times the oval of the face
 _GRID_FROM = 1.16
-_BEYOND_CELLS = (0.5, 1.5, 3.0, 5.0)  # rows that lie beyond the border
+_BEYOND_CELLS = (0.5, 1.5, 3.0, 5.0, 9.0)  # rows that lie beyond the border
+_BELOW = 0.15  # how slowly the picture is gone through below its lower border
 # A head that the upper border cuts off goes on above it, for this share of a circle's height; the
 # circle's slope is read over so many rows.
 _CAP = 0.75
@@ -52,9 +53,9 @@ _WITH_HEAD, _WITH_BODY = 0.0, 1.15
 def texture_of(points: npt.NDArray[np.floating], matte: FloatArray) -> FloatArray:
     """Return where points [N, 2] in and around a picture find their pixels [N, 2] in it.
 
-    Beyond a border that cuts the person off, the picture is mirrored. Above its upper border, where
-    a head is cut off, the mirrored crown narrows to a cap; a point above the cap finds none of the
-    person.
+    Beyond a border that cuts the person off, the picture is mirrored, below it slowly. Above its
+    upper border, where a head is cut off, the mirrored crown narrows to a cap; a point above the
+    cap finds none of the person.
     """
     limits = np.array([matte.shape[1] - 1, matte.shape[0] - 1], np.float32)
     texture = np.asarray(points, np.float32).copy()
@@ -77,6 +78,9 @@ def texture_of(points: npt.NDArray[np.floating], matte: FloatArray) -> FloatArra
         half_above = np.sqrt(radius**2 - (centre + height * (radius - centre)) ** 2)
         across = (texture[above, 0] - middle_0) / half_above
         texture[above, 0] = np.clip(middle + across * half, 0, limits[0])
+    # Cloth goes on below as it ends; mirrored at once, a neckline would come a second time.
+    below = texture[:, 1] > limits[1]
+    texture[below, 1] = limits[1] + _BELOW * (texture[below, 1] - limits[1])
     folded = limits - np.abs(limits - np.abs(texture))
     # Where the border cuts nobody off, nobody goes on beyond it.
     at_row = matte[np.clip(np.round(texture[:, 1]), 0, limits[1]).astype(int)]

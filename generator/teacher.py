@@ -57,7 +57,7 @@ CAMERA_DISTANCE = 14.0  # interocular distances from the camera to the head at d
 _COMPENSATION = 0.96  # eyes that look at somebody stay there while the head turns
 _SILENCE = CLASSES.index("silence")
 _LEAD_SECONDS, _TAIL_SECONDS = 0.06, 0.10  # the mouth moves before and after the voice is heard
-_JAW_KNEE = 0.38  # from here on the jaw opens ever less
+_JAW_KNEE = 0.46  # from here on the jaw opens ever less
 _LEAN_SECONDS = 0.30  # and in which a body moves to another distance
 _CLOSING = ("jawOpen", "mouthLowerDown", "mouthUpperUp", "mouthFunnel")
 
@@ -142,7 +142,7 @@ def teach(
     speaking = np.clip(gaussian_filter1d(prosody.voice, 0.10 * FPS), 0.0, 1.0)
 
     articulation = _articulation(told, voice, steps)
-    effort = np.clip(style.mouth * temper["mouth"] * prosody.effort**1.5, 0.4, 2.0)
+    effort = np.clip(style.mouth * temper["mouth"] * prosody.effort**1.5, 0.4, 2.6)
     mouth = _speaking_mouth(articulation, frames, effort, style)
     shut = _shut(articulation, frames)
     moods = mood(emotion, speaking, temper["pace"], style, mood_rng)

@@ -53,7 +53,7 @@ Progress = Callable[[str, int, int], None]  # what is counted, how many are done
 class TrainMotionConfig:
     """How the motion model is trained; written to the run's config.json."""
 
-    steps: int = 3600
+    steps: int = 7000
     batch: int = 8  # windows of a step, over all processes
     hops: int = 20  # of a window: 4 s
     width: int = 160

@@ -113,6 +113,7 @@ def turned(
     centre: npt.NDArray[np.float32],
     camera: float,
     scale: float,
+    body: float = 0.0,
 ) -> npt.NDArray[np.float32]:
     """Turn points with the head, and project them to output px.
 
@@ -125,6 +126,7 @@ def turned(
         centre: `[2]` picture px, before which the camera stands.
         camera: its distance in picture px.
         scale: output px of a picture px.
+        body: picture px by which what does not go with the head goes away from the camera.
     """
     placed = np.empty_like(points)
     half = np.float32(0.5 * scale - 0.5)
@@ -142,7 +144,7 @@ def turned(
         tz = turn[2, 0] * dx + turn[2, 1] * dy + turn[2, 2] * dz + pivot[2] + shift[2]
         x += share * (tx - x)
         y += share * (ty - y)
-        z += share * (tz - z)
+        z += share * (tz - z) + (np.float32(1.0) - share) * np.float32(body)
         near = np.float32(1.0) + z / camera_px
         placed[index, 0] = (x / near + centre[0]) * factor + half
         placed[index, 1] = (y / near + centre[1]) * factor + half

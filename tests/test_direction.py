@@ -34,7 +34,7 @@ def test_performers_differ() -> None:
     assert len(set(styles)) == 50
     rates = np.array([style.blink_rate_hz for style in styles]) * 60.0
     assert rates.min() >= 10.0
-    assert 14.0 < np.median(rates) < 26.0
+    assert 20.0 < np.median(rates) < 32.0
 
 
 def test_impossible_performers_and_conditions_are_refused() -> None:

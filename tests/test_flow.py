@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from obverse.errors import ConfigError, WeightsError
-from obverse.generator.controls import ControlTracks
+from obverse.generator.controls import NATURAL_BLINK_HZ, ControlTracks
 from obverse.generator.cues import CUES
 from obverse.generator.flow import FlowMotionModel, FlowPerformer, Guidance
 from obverse.generator.flow_export import export
@@ -182,7 +182,7 @@ def test_blinks_come_as_often_as_asked() -> None:
     features = np.zeros((frames, len(FEATURES)), np.float32)
     features[:, lids] = 0.05
     shape = np.array([0.3, 0.85, 1.0, 0.9, 0.6, 0.3, 0.1])
-    starts = np.arange(40, frames - 10, 89)  # .28 a second
+    starts = np.arange(40, frames - 10, round(25 / NATURAL_BLINK_HZ))
     for start in starts:
         features[start : start + 7, lids] = np.maximum(0.05, shape)[:, None]
 
@@ -192,8 +192,8 @@ def test_blinks_come_as_often_as_asked() -> None:
         return int((np.diff(shut.astype(int)) == 1).sum())
 
     assert count(0.0) == 0
-    assert count(0.28) == len(starts)
-    assert abs(count(0.14) - len(starts) / 2) < 4.0 * np.sqrt(len(starts)) / 2
+    assert count(NATURAL_BLINK_HZ) == len(starts)
+    assert abs(count(NATURAL_BLINK_HZ / 2) - len(starts) / 2) < 4.0 * np.sqrt(len(starts)) / 2
     assert 0.75 < count(0.6) / (0.6 * 600) < 1.25
 
 

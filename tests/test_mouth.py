@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from obverse.generator.contours import EYE_LOWER, EYE_UPPER
 from obverse.generator.fit import FittedHead, fit_head
 from obverse.generator.head import HeadModel
 from obverse.generator.mouth import Mouth, colourfulness_of, light_of, make_mouth
@@ -51,3 +52,28 @@ def test_a_mouth_takes_the_pictures_tint_and_light(
     dark = dataclasses.replace(sitter_portrait, picture=sitter_portrait.picture // 3)
     assert light_of(dark).mean() < 0.6 * light_of(sitter_portrait).mean()
     assert made(dark).palette[..., :3].mean() < 0.6 * plain.palette[..., :3].mean()
+
+
+def test_coloured_glasses_do_not_colour_the_light(sitter_portrait: Portrait) -> None:
+    plain = light_of(sitter_portrait)
+    for colour in ((220, 20, 20), (20, 40, 230)):
+        picture = sitter_portrait.picture.copy()
+        for contour in (*EYE_UPPER.values(), *EYE_LOWER.values()):
+            points = np.round(sitter_portrait.landmarks[list(contour), :2]).astype(int)
+            (x0, y0), (x1, y1) = points.min(0) - 12, points.max(0) + 12
+            picture[y0:y1, x0:x1] = colour
+        behind = light_of(dataclasses.replace(sitter_portrait, picture=picture))
+        assert np.abs(behind / behind.sum() - plain / plain.sum()).max() < 0.1
+
+
+def test_there_are_grooves_between_the_teeth(
+    sitter_portrait: Portrait, fitted: FittedHead, relief: Relief
+) -> None:
+    mouth = make_mouth(sitter_portrait, fitted, HeadModel.load(), relief)
+    rows = mouth.attributes[:, 1].astype(int) // 4
+    front = mouth.rest[:, 2] < np.quantile(mouth.rest[rows == 0, 2], 0.3)
+    middle = np.abs(mouth.rest[:, 0] - mouth.rest[rows == 0, 0].mean()) < 0.2 * fitted.scale_px
+    shades = mouth.attributes[(rows == 0) & front & middle, 0]
+    # Enamel is as light as before, and what lies between two teeth is not.
+    assert np.quantile(shades, 0.9) > 0.85 * 63
+    assert np.quantile(shades, 0.1) < 0.5 * np.quantile(shades, 0.9)

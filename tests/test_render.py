@@ -8,6 +8,7 @@ import pytest
 from obverse.errors import ConfigError
 from obverse.faces.landmarks import FaceReader
 from obverse.faces.pose import head_pose
+from obverse.generator.fit import eased
 from obverse.generator.motion import EXPRESSIONS, Motion, expression_index
 from obverse.generator.portrait import Portrait
 from obverse.generator.render import RenderConfig, Renderer
@@ -143,3 +144,26 @@ def test_other_sizes_show_the_same_picture(
 def test_bad_settings_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         RenderConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_no_pose_lifts_a_face_out_of_the_frame(renderer: Renderer, face_reader: FaceReader) -> None:
+    for away in ((-4.0, 0.0, 0.0), (4.0, 0.0, 0.0), (0.0, -4.0, 0.0), (0.0, 4.0, 0.0)):
+        seen = _read(face_reader, renderer.frame(_face(), ZERO, np.array(away, np.float32)))
+        assert seen[:, :2].min() > -3.0
+        assert seen[:, :2].max() < 515.0
+
+
+def test_small_moves_are_not_touched() -> None:
+    assert eased(0.5, 1.0) == 0.5
+    assert eased(-0.6, 1.0) == -0.6
+    assert 0.9 < eased(1.0, 1.0) < 1.0
+    assert eased(-50.0, 1.0) == pytest.approx(-1.0)
+
+
+def test_a_body_comes_along_when_the_head_goes_far(renderer: Renderer) -> None:
+    rest, lean, away = (
+        renderer.frame(_face(), ZERO, np.array([0.0, 0.0, z], np.float32))[480:].astype(int)
+        for z in (0.0, 0.5, 4.2)
+    )
+    assert np.abs(lean - rest).max() < 12
+    assert np.abs(away - rest).max() > 25

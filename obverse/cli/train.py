@@ -113,7 +113,7 @@ def detector(
     type=click.Path(path_type=Path),
     help="checkpoint.pt of another run to begin with; its space of motion is kept.",
 )
-@click.option("--steps", type=int, help="Steps in all; 3600 by default.")
+@click.option("--steps", type=int, help="Steps in all; 7000 by default.")
 @click.option("--batch", type=int, help="Windows in a step, over all processes.")
 @click.option("--hops", type=int, help="Length of a window in hops of 0.2 s; 20 by default.")
 @click.option("--learning-rate", type=float, help="At its peak.")
