@@ -74,7 +74,7 @@ class Atlas:
 
         Outside the picture its border goes on.
         """
-        padded = cv2.copyMakeBorder(picture, *[_PAD] * 4, cv2.BORDER_REPLICATE)
+        padded = cv2.copyMakeBorder(picture, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
         padded[-2:, -2:] = 0
         rows, stride = padded.shape[:2]
         bits = _PLACE_BITS - int(max(rows, stride)).bit_length()

@@ -386,7 +386,7 @@ class _Film:
         if self._store is None:
             # One block: the system gives large ones in large pages, many times as fast.
             self._store = np.empty((_KEPT_FRAMES, *frame.shape), np.uint8)
-        kept = self._store[self.frames]
+        kept: Frame = self._store[self.frames]
         np.copyto(kept, frame)
         self.kept.append(kept)
         return kept
