@@ -61,9 +61,9 @@ _BUFFERS = _IN_FLIGHT + 2  # those, the one being drawn, and the one being writt
 # mark is not read.
 _KEPT_FRAMES = 50
 _STRONGER_DB = (42.0, 40.0)
-# The mark is the same in every frame, so a part of a clip answers for the whole; the rest is read
-# if it does not.
-_READ_BACK_FRAMES = (24, 400)
+# The mark is the same in every frame, so a part of a clip answers for the whole; more is read if it
+# does not.
+_READ_BACK_FRAMES = (8, 48, 400)
 
 
 def require_rights(clip: Clip) -> None:
