@@ -74,7 +74,7 @@ class Atlas:
 
         Outside the picture its border goes on.
         """
-        padded = cv2.copyMakeBorder(picture, *[_PAD] * 4, cv2.BORDER_REPLICATE)
+        padded = cv2.copyMakeBorder(picture, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
         padded[-2:, -2:] = 0
         rows, stride = padded.shape[:2]
         bits = _PLACE_BITS - int(max(rows, stride)).bit_length()
@@ -279,8 +279,10 @@ def _rasterise(
             end = min(box_x1, int(np.floor(max(one, other) + _SLACK)) + 1)
             if first >= end:
                 continue
-            reach[y, 0], reach[y, 1] = min(reach[y, 0], first), max(reach[y, 1], end - 1)
-            row = fragments[y]
+            line = np.uint64(y)  # without a sign, an index needs no look at it
+            reach[line, 0] = min(reach[line, 0], first)
+            reach[line, 1] = max(reach[line, 1], end - 1)
+            row = fragments[line]
             across = np.float32(first) - xi
             z, u, v = zi + down * z_y, ui + down * u_y + half, vi + down * v_y + half
             if plain:
@@ -292,7 +294,7 @@ def _rasterise(
                         + np.int64(u + across * u_x) * _ACROSS_UNIT
                         + np.int64(v + across * v_x)
                     )
-                    for x in range(first, stop):
+                    for x in range(np.uint64(first), np.uint64(stop)):
                         row[x] = min(row[x], here)
                         here += step
                     across += np.float32(_RUN)

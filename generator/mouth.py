@@ -134,7 +134,7 @@ def make_mouth(portrait: Portrait, fitted: FittedHead, model: HeadModel, relief:
     return Mouth(
         rest=placed,
         basis=np.ascontiguousarray(basis),
-        triangles=drawing_order(placed, local),
+        triangles=drawing_order(placed, np.asarray(local, np.int32)),
         attributes=np.ascontiguousarray(attributes, dtype=np.float32),
         palette=_palette(light_of(portrait), colourfulness_of(portrait)),
     )

@@ -61,9 +61,9 @@ _BUFFERS = _IN_FLIGHT + 2  # those, the one being drawn, and the one being writt
 # mark is not read.
 _KEPT_FRAMES = 50
 _STRONGER_DB = (42.0, 40.0)
-# The mark is the same in every frame, so a part of a clip answers for the whole; the rest is read
-# if it does not.
-_READ_BACK_FRAMES = (24, 400)
+# The mark is the same in every frame, so a part of a clip answers for the whole; more is read if it
+# does not.
+_READ_BACK_FRAMES = (8, 48, 400)
 
 
 def require_rights(clip: Clip) -> None:
@@ -353,6 +353,7 @@ class _Film:
         self.encoded, self.signed = passage.path("encoded"), passage.path("signed")
         self.frames = self.width = self.height = 0
         self.kept: list[Frame] = []  # all frames of a short clip, none of a long one
+        self._store: Frame | None = None  # where they lie
         self._ring: list[Frame] = []  # buffers for what is in flight
 
     def watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -374,13 +375,21 @@ class _Film:
             # A copy: the renderer may draw the next frame into the same buffer while this one is in
             # flight. Buffers go round, for fresh ones cost more than the copy.
             if self.frames < _KEPT_FRAMES:
-                even = even.copy()
-                self.kept.append(even)
+                even = self._keep(even)
             else:
-                self.kept.clear()
+                self.kept, self._store = [], None
                 even = self._copied(even)
             self.frames += 1
             yield even
+
+    def _keep(self, frame: Frame) -> Frame:
+        if self._store is None:
+            # One block: the system gives large ones in large pages, many times as fast.
+            self._store = np.empty((_KEPT_FRAMES, *frame.shape), np.uint8)
+        kept: Frame = self._store[self.frames]
+        np.copyto(kept, frame)
+        self.kept.append(kept)
+        return kept
 
     def _copied(self, frame: Frame) -> Frame:
         if not self._ring:

@@ -111,27 +111,54 @@ def _add_to_luma(
     out: Frame,
 ) -> None:
     """Add the mark to luma in 256ths; the gain is enlarged on the way, row by row."""
-    columns, column_shares = across
-    rows, row_shares = down
+    rows, shares = down
     height, width = luma.shape
-    line = np.empty(gain.shape[1] + 1, np.float32)
-    factor = np.float32(strength)
+    last = gain.shape[0] - 1
+    above, below = np.empty(width, np.float32), np.empty(width, np.float32)
+    current = -1
     for y in range(height):
-        above = gain[rows[y]]
-        below = gain[min(rows[y] + 1, gain.shape[0] - 1)]
-        share = row_shares[y]
-        for x in range(gain.shape[1]):
-            line[x] = (above[x] + share * (below[x] - above[x])) * factor
-        line[gain.shape[1]] = line[gain.shape[1] - 1]
-        for x in range(width):
-            left = columns[x]
-            here = line[left] + column_shares[x] * (line[left + 1] - line[left])
-            value = (
-                np.float32(luma[y, x]) * np.float32(1.0 / LUMA_UNIT)
-                + here * mark[y, x]
-                + np.float32(0.5)
-            )
-            out[y, x] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
+        row = rows[y]
+        if row != current:
+            if row == current + 1 and current >= 0:
+                above, below = below, above
+            else:
+                _enlarge(gain[row], across[0], across[1], strength, above)
+            _enlarge(gain[min(row + 1, last)], across[0], across[1], strength, below)
+            current = row
+        _add_row(luma[y], mark[y], above, below, shares[y], out[y])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _enlarge(
+    gain: npt.NDArray[np.float32],
+    columns: npt.NDArray[np.int32],
+    shares: npt.NDArray[np.float32],
+    strength: float,
+    out: npt.NDArray[np.float32],
+) -> None:
+    factor, last = np.float32(strength), gain.shape[0] - 1
+    for x in range(out.shape[0]):
+        left = columns[x]
+        here = gain[left]
+        out[x] = (here + shares[x] * (gain[min(left + 1, last)] - here)) * factor
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _add_row(
+    luma: npt.NDArray[np.uint16],
+    mark: npt.NDArray[np.float32],
+    above: npt.NDArray[np.float32],
+    below: npt.NDArray[np.float32],
+    share: float,
+    out: Frame,
+) -> None:
+    part = np.float32(share)
+    for x in range(luma.shape[0]):
+        gain = above[x] + part * (below[x] - above[x])
+        value = np.float32(luma[x]) * np.float32(1.0 / LUMA_UNIT) + gain * mark[x]
+        # Kept at what a byte holds before it becomes a whole number: that way it stays narrow.
+        value = min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0))
+        out[x] = np.uint8(np.int32(value))
 
 
 def _between(size: int, fine: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
