@@ -26,9 +26,9 @@ from obverse.generator.generate import TOOL
 from obverse.generator.plan import CorpusPlan, Scene, lay_out
 from obverse.generator.scenes import CLIPS, MASKS, RECORDS, WORK, SceneJob, make_scene, write_whole
 from obverse.generator.voices import list_voices
-from obverse.generator.workers import default_workers, spread
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.registry import Registry
+from obverse.workers import default_workers, spread
 
 __all__ = ["CorpusReport", "build_corpus"]
 
