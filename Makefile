@@ -45,6 +45,7 @@ $(WEIGHT_TOOLS): $(INSTALLED)
 weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (some hours on two cores)
 	$(BIN)/python -m obverse.faces.convert -o obverse/faces/weights
 	$(BIN)/python -m obverse.faces.fetch_likeness -o obverse/faces/weights
+	$(BIN)/python -m obverse.faces.fetch_yunet -o obverse/faces/weights
 	$(BIN)/python -m obverse.generator.sitters.build
 	$(BIN)/python -m obverse.generator.build_voices
 	$(BIN)/python -m obverse.generator.train_articulation --work .weights

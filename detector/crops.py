@@ -1,198 +1,286 @@
-"""Cuts the faces out of a clip: one recipe, used to train and to score, and kept with the weights.
+"""Cuts the faces out of a clip by a recipe, so that a detector sees the same part of every face.
 
-Frames are spread evenly over the clip. Faces are linked over time into tracks; each is cut level
-with its eyes, at a size that follows the face, so that a detector sees the same part of every face.
+Frames come one moment at a time: what is held is one burst of frames, whatever the film's length.
+In a burst faces are searched for in some frames; between them their position glides, and their size
+is the burst's median: crops are aligned without the landmarks' own jitter, which would be a motion
+that nobody made.
 """
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from obverse.errors import ConfigError, InputError
+from obverse.detector.recipe import SOUND_HZ, CropRecipe
+from obverse.detector.tracks import Linker
+from obverse.errors import InputError
 from obverse.faces.landmarks import Face, FaceReader
-from obverse.media.video import probe, read_frames
+from obverse.media.audio import read_speech
+from obverse.media.still import read_still
+from obverse.media.video import probe, read_moments
 
-__all__ = [
-    "CropRecipe",
-    "FaceTrack",
-    "cut_face",
-    "cut_tracks",
-    "load_tracks",
-    "save_tracks",
-    "track_faces",
-]
+__all__ = ["MESH", "PICTURES", "FaceTrack", "FilmFaces", "cut_faces", "cut_square", "read_film"]
 
 Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Moment = list[tuple[float, Image]]  # the frames of a burst with their seconds
 
-OUTER_EYES = (33, 263)
 MESH = 468  # landmarks without the irises
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class CropRecipe:
-    """How faces are cut out."""
-
-    size_px: int = 128  # side of a crop
-    frames: int = 16  # spread evenly over the clip
-    margin: float = 1.4  # side of the square that is cut, in sides of the face's bounds
-    link: float = 0.3  # intersection over union from which two faces in successive frames are one
-    track_share: float = 0.3  # of the sampled frames that a face must be in to count
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be used."""
-        allowed = {
-            "size_px": (32 <= self.size_px <= 1024, "32 to 1024"),
-            "frames": (1 <= self.frames <= 10_000, "1 to 10000"),
-            "margin": (0.5 <= self.margin <= 4, "0.5 to 4"),
-            "link": (0 < self.link < 1, "between 0 and 1"),
-            "track_share": (0 <= self.track_share <= 1, "0 to 1"),
-        }
-        for name, (fine, bounds) in allowed.items():
-            if not fine:
-                raise ConfigError(
-                    f"a crop recipe's {name} is {getattr(self, name)}; it must be {bounds}."
-                )
-
-    @property
-    def digest(self) -> str:
-        """Eight hexadecimal digits that differ where crops would."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a recipe from `dataclasses.asdict`'s values."""
-        return cls(**values)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # stills, films of one frame
+OUTER_EYES = (33, 263)
+LIPS = (61, 291, 0, 17)  # corners, top, bottom
+MOUTH_SHARE = 0.5  # side of the mouth's region in sides of the face
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class FaceTrack:
-    """One person's face through a clip, in the sampled frames that show it."""
+    """One person's face through a clip, in the frames that were looked at and show it."""
 
-    times: npt.NDArray[np.float32]  # [N] seconds
-    boxes: npt.NDArray[np.float32]  # [N, 4] x0, y0, x1, y1 px of the clip
-    crops: npt.NDArray[np.uint8]  # [N, S, S, 3] RGB
+    times: Floats  # [N] seconds
+    boxes: Floats  # [N, 4] x0, y0, x1, y1 px of the clip
+    moments: npt.NDArray[np.int32]  # [N] of the recipe's schedule; a burst shares one
+    crops: Image  # [N, S, S, 3] RGB
+    landmarks: Floats  # [N, 468, 2] px of the crop
+    squares: Floats  # [N, 2, 3] affine maps from px of the crop to px of the clip
 
     def __len__(self) -> int:
         """Return the number of crops."""
         return len(self.times)
 
+    def bursts(self, length: int) -> list[npt.NDArray[np.intp]]:
+        """Return the indices of each moment's crops, of those that have `length` of them."""
+        found = [np.flatnonzero(self.moments == moment) for moment in np.unique(self.moments)]
+        return [indices for indices in found if len(indices) == length]
 
-def cut_face(image: Image, face: Face, recipe: CropRecipe) -> Image:
-    """Return the square `[S, S, 3]` around a face, level with its eyes.
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class FilmFaces:
+    """What was cut out of a film."""
+
+    tracks: tuple[FaceTrack, ...]  # that with most crops first
+    sound: npt.NDArray[np.int16]  # [moments, samples] at 16 kHz; [0, 0] where there is none
+    seconds: float
+    size: tuple[int, int]  # width, height
+
+
+def cut_square(image: Image, square: Floats, size_px: int) -> Image:
+    """Return the crop `[S, S, 3]` that an affine map `[2, 3]` from its pixels to the image names.
 
     Outside the picture its border is repeated.
     """
-    points = face.landmarks[:MESH, :2].astype(np.float64)
-    dx, dy = face.landmarks[OUTER_EYES[1], :2] - face.landmarks[OUTER_EYES[0], :2]
-    angle = float(np.arctan2(dy, dx))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    level = points @ turn
-    low, high = level.min(axis=0), level.max(axis=0)
-    side = float((high - low).max()) * recipe.margin
     # Shrink with averaging: sample at a whole multiple of the crop's size first.
-    factor = max(1, round(side / recipe.size_px))
-    size = recipe.size_px * factor
-    scale = side / size
-    matrix = np.empty((2, 3))
-    matrix[:, :2] = turn * scale
-    matrix[:, 2] = turn @ ((low + high) / 2) - matrix[:, :2] @ np.full(2, (size - 1) / 2)
+    scale = float(np.hypot(square[0, 0], square[1, 0]))
+    factor = max(1, round(scale))
+    size = size_px * factor
+    matrix = np.array(square, np.float64)
+    matrix[:, :2] /= factor
+    matrix[:, 2] -= matrix[:, :2] @ np.full(2, (factor - 1) / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     crop = cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     if factor > 1:
-        crop = cv2.resize(crop, (recipe.size_px, recipe.size_px), interpolation=cv2.INTER_AREA)
+        crop = cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, np.uint8)
 
 
-def _overlap(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
-    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
+def _square_about(points: Floats, recipe: CropRecipe, side: float | None = None) -> Floats:
+    """Return the map of the crop about landmarks `[468, 2]`, level with the eyes.
+
+    Args:
+        points: the landmarks, px.
+        recipe: how to cut.
+        side: of the face, px; that of the landmarks' bounds where it is not given.
+    """
+    landmarks = points.astype(np.float64)
+    dx, dy = landmarks[OUTER_EYES[1]] - landmarks[OUTER_EYES[0]]
+    angle = float(np.arctan2(dy, dx))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    level = landmarks @ turn
+    low, high = level.min(axis=0), level.max(axis=0)
+    middle = (low + high) / 2 if recipe.region == "face" else level[list(LIPS)].mean(axis=0)
+    whole = float((high - low).max()) if side is None else side
+    share = 1.0 if recipe.region == "face" else MOUTH_SHARE
+    scale = max(whole * share * recipe.margin, 1.0) / recipe.size_px
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = turn * scale
+    matrix[:, 2] = turn @ middle - matrix[:, :2] @ np.full(2, (recipe.size_px - 1) / 2)
+    return matrix.astype(np.float32)
 
 
-def track_faces(
-    frames: Iterable[tuple[float, Image]], recipe: CropRecipe, reader: FaceReader
-) -> list[FaceTrack]:
-    """Link the faces in frames `(seconds, image)` to tracks, that with most crops first."""
-    growing: list[list[tuple[float, npt.NDArray[np.float32], Image]]] = []
-    count = 0
-    for seconds, image in frames:
-        count += 1
-        open_tracks = list(growing)
-        for face in reader.read(image):
-            best = max(
-                open_tracks, key=lambda track: _overlap(track[-1][1], face.box), default=None
-            )
-            if best is None or _overlap(best[-1][1], face.box) < recipe.link:
-                best = []
-                growing.append(best)
-            else:
-                open_tracks = [track for track in open_tracks if track is not best]
-            best.append((seconds, face.box, cut_face(image, face, recipe)))
-    tracks = [
-        FaceTrack(
-            np.array([seconds for seconds, _, _ in track], np.float32),
-            np.stack([box for _, box, _ in track]),
-            np.stack([crop for _, _, crop in track]),
+def _side(points: Floats) -> float:
+    """Return the longer side of landmarks' bounds, level with the eyes."""
+    dx, dy = points[OUTER_EYES[1]] - points[OUTER_EYES[0]]
+    angle = float(np.arctan2(dy, dx))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    level = points @ turn
+    return float((level.max(axis=0) - level.min(axis=0)).max())
+
+
+def _glide(known: npt.NDArray[np.intp], values: Floats, count: int) -> Floats:
+    """Return values `[count, ...]` that are given at some indices, straight between them."""
+    at = np.arange(count)
+    before = np.clip(np.searchsorted(known, at, side="right") - 1, 0, len(known) - 1)
+    after = np.minimum(before + 1, len(known) - 1)
+    share = np.clip((at - known[before]) / np.maximum(known[after] - known[before], 1), 0, 1)
+    weight = share.reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray(values[before] * (1 - weight) + values[after] * weight, np.float32)
+
+
+class _Growing:
+    """A track while it grows."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[float, Floats, int, Image, Floats, Floats]] = []
+        self.moments = 0
+
+    def add(self, moment: int, frames: Moment, seen: dict[int, Floats], recipe: CropRecipe) -> None:
+        """Cut a burst's frames; `seen` holds landmarks `[468, 2]` by frame, at least one."""
+        self.moments += 1
+        known = sorted(seen)
+        stack = np.stack([seen[index] for index in known])
+        gliding = _glide(np.array(known), stack, len(frames))
+        side = float(np.median([_side(points) for points in stack]))
+        for (seconds, image), points in zip(frames, gliding, strict=True):
+            square = _square_about(points, recipe, side)
+            inside = (points - square[:, 2]) @ np.linalg.inv(square[:, :2]).T
+            box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+            crop = cut_square(image, square, recipe.size_px)
+            self.rows.append((seconds, box, moment, crop, inside.astype(np.float32), square))
+
+    def finish(self) -> FaceTrack:
+        """Return the track."""
+        times, boxes, moments, crops, landmarks, squares = zip(*self.rows, strict=True)
+        return FaceTrack(
+            np.array(times, np.float32),
+            np.stack(boxes).astype(np.float32),
+            np.array(moments, np.int32),
+            np.stack(crops),
+            np.stack(landmarks),
+            np.stack(squares),
         )
-        for track in growing
-        if len(track) >= recipe.track_share * count
+
+
+def cut_faces(
+    moments: Iterable[Moment], recipe: CropRecipe, reader: FaceReader
+) -> tuple[FaceTrack, ...]:
+    """Link and cut the faces in a film's moments; that with most crops first."""
+    growing: dict[int, _Growing] = {}
+    linker = Linker(recipe)
+    count = 0
+    for moment, frames in enumerate(moments):
+        count += 1
+        seen: dict[int, dict[int, Floats]] = {}
+        for index in sorted({*range(0, len(frames), recipe.every), len(frames) - 1}):
+            image = frames[index][1]
+            faces = [
+                face for face in reader.survey(image, recipe.search_px) if _large(face, recipe)
+            ]
+            for number, face in zip(linker.link(moment, image, faces), faces, strict=True):
+                seen.setdefault(number, {})[index] = face.landmarks[:MESH, :2].astype(np.float32)
+        for number, found in seen.items():
+            growing.setdefault(number, _Growing()).add(moment, frames, found, recipe)
+    tracks = [
+        track.finish() for track in growing.values() if track.moments >= recipe.track_share * count
     ]
-    return sorted(
-        tracks,
-        key=lambda track: (
-            -len(track),
-            -float(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1).mean()),
-        ),
+    return tuple(
+        sorted(
+            tracks,
+            key=lambda track: (
+                -len(track),
+                -float(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1).mean()),
+            ),
+        )
     )
 
 
-def cut_tracks(path: Path, recipe: CropRecipe, reader: FaceReader) -> list[FaceTrack]:
-    """Return the face tracks of a film; an empty list when it shows no face.
+def _large(face: Face, recipe: CropRecipe) -> bool:
+    return face.side >= recipe.min_px
+
+
+def read_film(path: Path, recipe: CropRecipe, reader: FaceReader) -> FilmFaces:
+    """Return what a recipe cuts out of a film or a still; without tracks when it shows no face.
 
     Raises:
         InputError: the film cannot be read.
     """
+    if path.suffix.lower() in PICTURES:
+        image = read_still(path)
+        size = (image.shape[1], image.shape[0])
+        stretch = max(1.0, max(size) / recipe.longest_px)
+        if stretch > 1:
+            smaller = (max(1, round(size[0] / stretch)), max(1, round(size[1] / stretch)))
+            image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+        tracks = cut_faces([[(0.0, image)]], recipe, reader)
+        if not tracks:  # one picture is worth a patient search: tiles, turned copies
+            tracks = cut_faces([[(0.0, image)]], recipe, _Patient(reader))
+        return FilmFaces(_stretched(tracks, stretch), np.zeros((0, 0), np.int16), 0.0, size)
     info = probe(path)
     if info.seconds <= 0:
         raise InputError(f"{path} lasts {info.seconds} s; a film needs at least one frame.")
-    # The middles of equal spans, as a constant rate that starts half a span in.
-    span = info.seconds / recipe.frames
-    if info.frames is not None and info.frames <= recipe.frames:
-        frames = enumerate(read_frames(path))
-        step, start = 1 / info.fps, 0.0
-    else:
-        start, step = span / 2, span
-        frames = enumerate(
-            read_frames(path, fps=1 / span, start_seconds=start, max_frames=recipe.frames)
-        )
-    return track_faces(((start + i * step, image) for i, image in frames), recipe, reader)
+    schedule = recipe.schedule(info.seconds, info.fps, info.frames)
+    stretch = max(1.0, max(info.width, info.height) / recipe.longest_px)
+    tracks = _stretched(cut_faces(_bursts(path, schedule, recipe), recipe, reader), stretch)
+    sound = np.zeros((0, 0), np.int16)
+    if recipe.sound and info.has_audio:
+        sound = _sound_of(path, schedule, recipe)
+    return FilmFaces(tracks, sound, info.seconds, (info.width, info.height))
 
 
-def save_tracks(path: Path, tracks: Sequence[FaceTrack]) -> None:
-    """Keep tracks in an `.npz` file, written whole or not at all."""
-    arrays = {
-        f"{name}{i}": getattr(track, name)
-        for i, track in enumerate(tracks)
-        for name in ("times", "boxes", "crops")
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
-        np.savez(stream, count=np.int64(len(tracks)), **arrays)
-    part.replace(path)
+def _stretched(tracks: tuple[FaceTrack, ...], factor: float) -> tuple[FaceTrack, ...]:
+    """Return tracks whose boxes and squares are in pixels of a film that was looked at smaller."""
+    if factor == 1:
+        return tracks
+    found = []
+    for track in tracks:
+        squares = track.squares * np.float32(factor)
+        squares[:, :, 2] += np.float32(factor / 2 - 0.5)  # centres of pixels are integers
+        boxes = (track.boxes + np.float32(0.5)) * np.float32(factor) - np.float32(0.5)
+        found.append(dataclasses.replace(track, boxes=boxes, squares=squares))
+    return tuple(found)
 
 
-def load_tracks(path: Path) -> list[FaceTrack]:
-    """Read tracks written by `save_tracks`."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return [
-            FaceTrack(arrays[f"times{i}"], arrays[f"boxes{i}"], arrays[f"crops{i}"])
-            for i in range(int(arrays["count"]))
-        ]
+class _Patient(FaceReader):
+    """Looks for faces in tiles and in turned copies too, where a survey found none."""
+
+    def __init__(self, reader: FaceReader) -> None:
+        self._reader = reader
+
+    def survey(self, image: Image, search_px: int = 0) -> list[Face]:
+        """Return what a patient search finds."""
+        del search_px
+        return self._reader.read(image)
+
+
+def _bursts(path: Path, schedule: Sequence[list[float]], recipe: CropRecipe) -> Iterator[Moment]:
+    """Yield each moment's frames; a frame that is the nearest to two of its times comes once."""
+    times = [time for moment in schedule for time in moment]
+    # Two bursts of a short film may overlap.
+    frames = read_moments(path, np.maximum.accumulate(times).tolist(), longest_px=recipe.longest_px)
+    for moment in schedule:
+        burst: Moment = []
+        for _ in moment:
+            try:
+                seconds, image = next(frames)
+            except StopIteration as error:
+                raise InputError(f"{path} ends before its headers say; copy it again.") from error
+            # A film slower than the burst's rate shows a frame twice: a burst keeps its length.
+            burst.append((seconds, image))
+        yield burst
+
+
+def _sound_of(
+    path: Path, schedule: Sequence[list[float]], recipe: CropRecipe
+) -> npt.NDArray[np.int16]:
+    """Return the samples around each burst `[moments, samples]`, silence where there are none."""
+    samples = read_speech(path, SOUND_HZ)
+    count = recipe.sound_samples
+    found = np.zeros((len(schedule), count), np.int16)
+    for row, moment in zip(found, schedule, strict=True):
+        first = round((moment[0] - recipe.sound_pad_seconds) * SOUND_HZ)
+        begin, end = max(first, 0), min(first + count, len(samples))
+        if begin < end:
+            piece = np.rint(samples[begin:end] * 32767)
+            row[begin - first : end - first] = piece.astype(np.int16)
+    return found

@@ -1,135 +1,192 @@
-"""The training loop: twin pairs in, the weights of the best epoch out."""
+"""The training loop: batches in, the weights of the epoch that validates best out.
 
+What an epoch draws depends on the seed, the epoch and the process alone, so that a run that was
+stopped goes on from its last epoch and ends with the same bits.
+"""
+
+import copy
 import csv
 import dataclasses
+import json
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
-from obverse.clip import Clip
-from obverse.detector.augment import AugmentConfig, Distortion
-from obverse.detector.crops import CropRecipe, FaceTrack
-from obverse.detector.model import build_backbone, normalised
-from obverse.errors import ConfigError
+from obverse.detector.config import TrainConfig
+from obverse.detector.detectors import DETECTORS
+from obverse.detector.kind import Arrays, Batch, Kind, Sample
+from obverse.detector.processes import Processes
+from obverse.errors import InputError
 
-__all__ = ["Progress", "Sample", "TrainConfig", "fit"]
+__all__ = ["CHECKPOINT", "Progress", "fit"]
 
+CHECKPOINT = "checkpoint.pt"
 SETTLING_BATCHES = 8  # from which the batch norms are measured before validation
+_WINDOWS_AT_ONCE = 16
+_COLUMNS = ("epoch", "train_loss", "val_window_auc", "val_auc", "val_loss", "seconds")
+_FREE = ("threads", "device", "patience")  # may change between a run and its going on
 
 Progress = Callable[[str, int, int], None]  # what is counted, how many are done, of how many
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """How a detector is trained; written to the run's config.json."""
+class Problem(nn.Module):
+    """A network with its kind's loss, as DDP wants it."""
 
-    backbone: str = "test_resnet"  # any timm model; this one is a ResNet of 0.4 M parameters
-    pretrained: bool = False  # start from the hub's weights
-    recipe: CropRecipe = dataclasses.field(default_factory=CropRecipe)
-    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
-    epochs: int = 10
-    steps: int = 24  # of an epoch
-    pairs: int = 8  # of a batch; each is one synthetic and one pristine crop
-    learning_rate: float = 2e-3  # at its peak, after a tenth of all steps
-    weight_decay: float = 0.02
-    smoothing: float = 0.1  # of the labels: 1 becomes .95 and 0 becomes .05
-    average: float = 0.97  # decay, a step, of the mean of weights that is validated and kept
-    patience: int = 5  # stop after so many epochs without a better one
-    seed: int = 0
-    threads: int = 1  # of torch, on the CPU; so small a network gains little from more
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    def __init__(self, network: nn.Module, kind: Kind, config: TrainConfig) -> None:
+        super().__init__()
+        self.network = network
+        self._kind, self._config = kind, config
 
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be used."""
-        for name in ("epochs", "steps", "pairs", "patience", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"training's {name} is {getattr(self, name)}; it must be at least 1."
+    def forward(self, inputs: tuple[torch.Tensor, ...], labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss."""
+        return self._kind.loss(self.network, inputs, labels, self._config)
+
+
+@dataclasses.dataclass(slots=True)
+class _State:
+    """What a run is between two epochs."""
+
+    network: nn.Module
+    steady: nn.Module  # the mean of weights, which is validated and kept
+    optimiser: torch.optim.Optimizer
+    epoch: int = 0
+    best: dict[str, float] = dataclasses.field(default_factory=dict)
+    kept: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def save(self, path: Path, settings: str) -> None:
+        part = path.with_suffix(".part")
+        torch.save(
+            {
+                "settings": settings,
+                "network": self.network.state_dict(),
+                "steady": self.steady.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "epoch": self.epoch,
+                "best": self.best,
+                "kept": self.kept,
+                "rows": self.rows,
+            },
+            part,
+        )
+        part.replace(path)
+
+    def resume(self, path: Path, settings: str) -> None:
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            if saved["settings"] != settings:
+                raise InputError(
+                    f"{path} is of other settings or other clips; give another folder, or --force "
+                    "to begin anew."
                 )
-        if not 0 < self.learning_rate < 1 or not 0 <= self.weight_decay < 1:
-            raise ConfigError(
-                f"training's learning_rate is {self.learning_rate} and its weight_decay "
-                f"{self.weight_decay}; both must lie between 0 and 1."
-            )
-        for name in ("average", "smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"training's {name} is {getattr(self, name)}; it must be 0 to below 1."
-                )
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(
-                f"training's device is {self.device!r}; it must be auto, cpu or cuda."
-            )
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("training's device is cuda and there is none here; take cpu or auto.")
-
-    @property
-    def torch_device(self) -> torch.device:
-        """The device that `device` means here."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+            self.network.load_state_dict(saved["network"])
+            self.steady.load_state_dict(saved["steady"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+        except (
+            OSError,
+            EOFError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+            TypeError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise InputError(f"{path} is damaged; use --force to begin anew.") from error
+        self.epoch, self.best = saved["epoch"], saved["best"]
+        self.kept, self.rows = saved["kept"], saved["rows"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """A clip's main face track."""
+def fit(
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
+    run: Path,
+    config: TrainConfig,
+    processes: Processes,
+    progress: Progress | None,
+) -> tuple[dict[str, float], nn.Module]:
+    """Return the log row and the network of the epoch that validates best (see `_merit`)."""
+    kind = DETECTORS[config.kind]
+    device = processes.device
+    torch.manual_seed(config.seed)
+    network = kind.build(config).to(device)
+    steady = copy.deepcopy(network).eval().requires_grad_(False)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
+    state = _State(network, steady, optimiser)
+    settings = _settings(config, [*training, *validation])
+    if (run / CHECKPOINT).is_file():
+        state.resume(run / CHECKPOINT, settings)
+    problem: nn.Module = Problem(network, kind, config)
+    if processes.count > 1:
+        problem = nn.parallel.DistributedDataParallel(problem)
+    started = time.monotonic()
+    pairs = config.pairs // processes.count
+    while state.epoch < config.epochs and not _patient_no_more(state, config):
+        epoch = state.epoch + 1
+        rng = np.random.default_rng([config.seed, epoch, processes.rank])
+        torch.manual_seed((config.seed * 1000 + epoch) * 1000 + processes.rank)
+        batches = kind.batches(training, config, rng, pairs)
+        network.train()
+        losses = []
+        for step in range(config.steps):
+            at = (epoch - 1) * config.steps + step
+            loss = _learn(problem, next(batches), state, trained, at, config, device)
+            losses.append(loss)
+            if not math.isfinite(loss):
+                raise InputError(f"training diverged at step {at + 1}; lower the learning rate.")
+            if progress is not None and processes.rank == 0:
+                progress("steps", at + 1, config.epochs * config.steps)
+        state.epoch = epoch
+        if processes.rank == 0:
+            _settle(steady, batches, device)
+            row = {
+                "epoch": epoch,
+                "train_loss": round(float(np.mean(losses)), 5),
+                **_validate(steady, kind, validation, config, device),
+                "seconds": round(time.monotonic() - started, 1),
+            }
+            state.rows.append(row)
+            if not state.best or _merit(row) > _merit(state.best):
+                state.best = row
+                state.kept = {k: v.detach().cpu().clone() for k, v in steady.state_dict().items()}
+            state.save(run / CHECKPOINT, settings)
+            write_log(run / "log.csv", state.rows)
+        state.best = processes.share(state.best)
+    if processes.rank == 0:
+        write_log(run / "log.csv", state.rows)
+        network.load_state_dict(state.kept)
+    return state.best, network.cpu().eval()
 
-    clip: Clip
-    track: FaceTrack
 
-    @property
-    def synthetic(self) -> bool:
-        """Whether it is the class to be found."""
-        return self.clip.label == "synthetic"
-
-
-def _twins(samples: Sequence[Sample]) -> list[tuple[Sample, list[Sample]]]:
-    """Return each synthetic sample with its twin, else its identity's, else all pristine ones."""
-    pristine = [s for s in samples if not s.synthetic]
-    by_id = {s.clip.id: s for s in pristine}
-    found = []
-    for sample in samples:
-        if sample.synthetic:
-            twin = by_id.get(sample.clip.parents.get("twin", ""))
-            alike = [
-                s
-                for s in pristine
-                if s.clip.identity is not None and s.clip.identity == sample.clip.identity
-            ]
-            found.append((sample, [twin] if twin is not None else alike or pristine))
-    return found
+def _settings(config: TrainConfig, samples: Sequence[Sample]) -> str:
+    """Return text that differs where a checkpoint cannot be gone on from."""
+    values = {k: v for k, v in config.to_json().items() if k not in _FREE}
+    values["clips"] = sorted((s.clip.id, s.kept.name, str(s.clip.split)) for s in samples)
+    return json.dumps(values, sort_keys=True)
 
 
-def _batches(
-    samples: Sequence[Sample], config: TrainConfig, rng: np.random.Generator
-) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]]:
-    """Yield batches without end: crops `[2P, S, S, 3]`, labels `[2P]` 1 and 0 in turn."""
-    pairs = _twins(samples)
-    while True:
-        crops = []
-        for index in rng.integers(0, len(pairs), config.pairs):
-            synthetic, candidates = pairs[index]
-            pristine = candidates[int(rng.integers(len(candidates)))]
-            at = int(rng.integers(len(synthetic.track)))
-            moment = synthetic.track.times[at]
-            beside = int(np.argmin(np.abs(pristine.track.times - moment)))
-            distortion = Distortion.draw(config.augment, rng)
-            crops += [
-                distortion.apply(synthetic.track.crops[at]),
-                distortion.apply(pristine.track.crops[beside]),
-            ]
-        yield np.stack(crops), np.tile(np.array([1, 0], np.float32), config.pairs)
+def write_log(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """Write a run's log as CSV, a row an epoch."""
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, _COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    part.replace(path)
 
 
-def _learning_rate(step: int, steps: int) -> float:
+def _patient_no_more(state: _State, config: TrainConfig) -> bool:
+    return bool(state.best) and state.epoch - state.best["epoch"] >= config.patience
+
+
+def _rate(step: int, steps: int) -> float:
     """Return the factor of the peak rate: up in a tenth of the steps, then down along a cosine."""
     rising = max(1, steps // 10)
     if step < rising:
@@ -137,124 +194,96 @@ def _learning_rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-def fit(
-    training: Sequence[Sample],
-    validation: Sequence[Sample],
-    log: Path,
+def _tensors(arrays: Arrays, device: torch.device) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(np.array(part)).to(device) for part in arrays)
+
+
+def _learn(
+    problem: nn.Module,
+    batch: Batch,
+    state: _State,
+    trained: Sequence[nn.Parameter],
+    step: int,
     config: TrainConfig,
-    progress: Progress | None,
-) -> tuple[dict[str, Any], torch.nn.Module]:
-    """Return the log row and the model of the epoch that validates best (see `_merit`)."""
-    device = config.torch_device
-    threads = torch.get_num_threads()
-    torch.set_num_threads(config.threads)
-    rng = np.random.default_rng(config.seed)
-    total = config.epochs * config.steps
-    best: dict[str, Any] = {}
-    state: dict[str, torch.Tensor] = {}
-    try:
-        with torch.random.fork_rng(), log.open("w", newline="", encoding="utf-8") as stream:
-            torch.manual_seed(config.seed)
-            model = build_backbone(config.backbone, pretrained=config.pretrained).to(device)
-            optimiser = torch.optim.AdamW(
-                model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-            )
-            schedule = torch.optim.lr_scheduler.LambdaLR(
-                optimiser, lambda step: _learning_rate(step, total)
-            )
-            mean = torch.optim.swa_utils.get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]
-            steady = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=mean)
-            batches = _batches(training, config, rng)
-            started = time.monotonic()
-            for epoch in range(1, config.epochs + 1):
-                losses = []
-                model.train()
-                for step in range(config.steps):
-                    crops, labels = next(batches)
-                    logits = model(normalised(crops, model).to(device)).flatten()
-                    soft = config.smoothing / 2 + (1 - config.smoothing) * labels
-                    loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                        logits, torch.from_numpy(soft).to(device)
-                    )
-                    optimiser.zero_grad(set_to_none=True)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    optimiser.step()
-                    schedule.step()
-                    steady.update_parameters(model)
-                    losses.append(loss.item())
-                    if progress is not None:
-                        progress("steps", (epoch - 1) * config.steps + step + 1, total)
-                kept = steady.module
-                _settle(kept, batches, device)
-                row = {
-                    "epoch": epoch,
-                    "train_loss": round(float(np.mean(losses)), 5),
-                    **_validate(kept, validation, device),
-                    "seconds": round(time.monotonic() - started, 1),
-                }
-                table = csv.DictWriter(stream, list(row))
-                if epoch == 1:
-                    table.writeheader()
-                table.writerow(row)
-                stream.flush()
-                if not best or _merit(row) > _merit(best):
-                    best = row
-                    state = {
-                        name: value.detach().cpu().clone()
-                        for name, value in kept.state_dict().items()
-                    }
-                elif epoch - best["epoch"] >= config.patience:
-                    break
-            model.load_state_dict(state)
-    finally:
-        torch.set_num_threads(threads)
-    return best, model.cpu().eval()
-
-
-def _settle(
-    model: torch.nn.Module,
-    batches: Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]],
     device: torch.device,
-) -> None:
+) -> float:
+    """Take one step; returns the loss."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = config.learning_rate * _rate(step, config.epochs * config.steps)
+    labels = torch.from_numpy(batch.labels).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.mixed(device)):
+        loss = problem(_tensors(batch.inputs, device), labels)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(trained, 5.0)
+    state.optimiser.step()
+    decay = min(config.average, (step + 1) / (step + 10))
+    with torch.no_grad():
+        pairs = zip(state.steady.parameters(), state.network.parameters(), strict=True)
+        for mean, weight in pairs:
+            mean.lerp_(weight, 1 - decay)
+        for kept, value in zip(state.steady.buffers(), state.network.buffers(), strict=True):
+            kept.copy_(value)
+    return float(loss.detach())
+
+
+def _settle(network: nn.Module, batches: Iterator[Batch], device: torch.device) -> None:
     """Measure the batch norms' means and variances anew, for the weights as they are.
 
     The running averages of a short training lag behind weights that move fast: a network that parts
     every training batch then gives all clips one score (Wu and Johnson 2021, "precise batch norm").
     """
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
-    model.train()
+    network.train()
     with torch.no_grad():
         for _ in range(SETTLING_BATCHES if norms else 0):
-            model(normalised(next(batches)[0], model).to(device))
+            network(*_tensors(next(batches).inputs, device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+    network.eval()
 
 
 def _validate(
-    model: torch.nn.Module, samples: Sequence[Sample], device: torch.device
+    network: nn.Module,
+    kind: Kind,
+    samples: Sequence[Sample],
+    config: TrainConfig,
+    device: torch.device,
 ) -> dict[str, float]:
-    """Return the AUC of crops, and the AUC and log loss of clips (the mean of their crops)."""
-    model.eval()
-    found = []
+    """Return the AUC of windows, and the AUC and log loss of clips (the mean of their windows)."""
+    network.eval()
+    found, labels = [], []
     with torch.inference_mode():
-        for sample in samples:
-            logits = model(normalised(sample.track.crops, model).to(device)).flatten()
-            found.append(torch.sigmoid(logits.double()).cpu().numpy())
-    labels = np.array([sample.synthetic for sample in samples])
-    clips = np.array([crops.mean() for crops in found])
-    each = np.repeat(labels, [len(crops) for crops in found])
-    likely = np.clip(np.where(labels, clips, 1 - clips), 1e-6, 1)
+        for example in kind.examples(samples, config):
+            parts = []
+            for start in range(0, len(example.inputs[0]), _WINDOWS_AT_ONCE):
+                piece = tuple(part[start : start + _WINDOWS_AT_ONCE] for part in example.inputs)
+                with torch.autocast(device.type, torch.bfloat16, enabled=config.mixed(device)):
+                    logits = network(*_tensors(piece, device))
+                parts.append(torch.sigmoid(logits.double()).cpu().numpy())
+            if parts:
+                found.append(np.concatenate(parts))
+                labels.append(example.synthetic)
+    truth = np.array(labels, bool)
+    if not truth.any() or truth.all():
+        raise InputError(
+            "the validation split has no clips to choose an epoch by; give longer clips with "
+            f"{'speech and ' if config.recipe.sound else ''}a face."
+        )
+    clips = np.array([windows.mean() for windows in found])
+    each = np.repeat(truth, [len(windows) for windows in found])
+    likely = np.clip(np.where(truth, clips, 1 - clips), 1e-6, 1)
     return {
-        "val_crop_auc": round(float(roc_auc_score(each, np.concatenate(found))), 5),
-        "val_auc": round(float(roc_auc_score(labels, clips)), 5),
+        "val_window_auc": round(float(roc_auc_score(each, np.concatenate(found))), 5),
+        "val_auc": round(float(roc_auc_score(truth, clips)), 5),
         "val_loss": round(float(-np.log(likely).mean()), 5),
     }
 
 
-def _merit(row: dict[str, Any]) -> tuple[float, float]:
-    """Return what an epoch is chosen by: the AUC of crops, then the loss of clips."""
-    return row["val_crop_auc"], -row["val_loss"]
+def _merit(row: dict[str, float]) -> tuple[float, float]:
+    """Return what an epoch is chosen by: the AUC of windows, then the loss of clips."""
+    return row["val_window_auc"], -row["val_loss"]

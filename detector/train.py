@@ -1,8 +1,7 @@
-"""Trains a detector of synthetic faces on single crops: a first, honest baseline.
+"""Trains a detector of synthetic faces: crops, the training loop, calibration and the card.
 
-Each batch is made of pairs, a synthetic clip's crop beside that of its pristine twin at the same
-moment, distorted alike: identity, speech, light and compression then tell nothing. The epoch to
-keep is chosen on the validation split.
+The epoch to keep is chosen on the validation split, the calibration is made on other people of it,
+and the test split is not touched.
 """
 
 import dataclasses
@@ -13,23 +12,31 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from obverse import __version__
 from obverse.clip import Clip
 from obverse.datasets.split import find_leaks
 from obverse.datasets.table import clip_path
-from obverse.detector.crops import CropRecipe, cut_tracks, load_tracks, save_tracks
-from obverse.detector.fit import Progress, Sample, TrainConfig, fit
-from obverse.detector.model import CARD, CONFIG, WEIGHTS, save_weights
-from obverse.errors import ConfigError, InputError, OutputExistsError
-from obverse.faces.landmarks import FaceReader
+from obverse.detector.calibrate import calibrate_samples
+from obverse.detector.config import TrainConfig
+from obverse.detector.crop_store import CutJob, cut_many, load_faces
+from obverse.detector.detectors import DETECTORS
+from obverse.detector.fit import CHECKPOINT, Progress, fit
+from obverse.detector.kind import Sample
+from obverse.detector.pools import part_validation
+from obverse.detector.processes import first_process, joined
+from obverse.detector.recipe import CropRecipe
+from obverse.detector.runs import CALIBRATION, CARD, CONFIG, LOG, WEIGHTS, save_weights
+from obverse.errors import ConfigError, OutputExistsError
 
-__all__ = ["Progress", "TrainConfig", "TrainReport", "train"]
+__all__ = ["CROPS", "TrainReport", "claim", "train", "write_card"]
 
-LOG, CROPS = "log.csv", "crops"
+CROPS = "crops"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,8 +48,9 @@ class TrainReport:
     missing: tuple[str, ...]  # ids of clips without a face
     errors: Mapping[str, str]  # id -> why it cannot be read
     best_epoch: int
-    val_auc: float  # of clips, at the best epoch
+    val_auc: float  # of clips, at the best epoch; of self-made forgeries where none were needed
     val_loss: float
+    calibrated: int  # clips that the calibration was made on; 0: there is none
     seconds: float
 
 
@@ -53,70 +61,119 @@ def train(
     config: TrainConfig | None = None,
     *,
     force: bool = False,
+    crops: Path | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> TrainReport:
     """Train a detector on the train split and write its run.
 
+    Under `torchrun` every process takes its share of each batch.
+
     Args:
         clips: the rows of a `clips.parquet` with splits; those of `test` are not looked at.
         folder: where the clips' relative paths start.
-        run: the folder to write: config.json, log.csv, model.safetensors, model.card.yaml and the
-        cut crops. A run
-            that was stopped goes on with the crops it has cut already.
+        run: the folder to write: config.json, log.csv, model.safetensors, model.card.yaml,
+            calibration.json. A run that was stopped goes on from its last epoch, with the crops it
+            has cut already.
         config: how to train.
         force: overwrite a finished run.
+        crops: where crops are kept, for several runs to share; without it in the run.
+        workers: processes that cut crops.
         progress: told about clips read and steps done.
 
     Raises:
         ConfigError: a split lacks a class, or an identity or source is in several splits.
+        InputError: the run's checkpoint is of other settings.
         OutputExistsError: the run is there already.
     """
     config = TrainConfig() if config is None else config
     started = time.monotonic()
     used = [clip for clip in clips if clip.split in ("train", "val")]
-    _require_sound(clips)
-    _claim(run, force)
-    with (run / CONFIG).open("w", encoding="utf-8") as stream:
-        json.dump(dataclasses.asdict(config), stream, indent=2)
-    samples, missing, errors = _read_samples(used, folder, run / CROPS, config.recipe, progress)
-    parts = {split: [s for s in samples if s.clip.split == split] for split in ("train", "val")}
-    for split, members in parts.items():
-        if not any(s.synthetic for s in members) or all(s.synthetic for s in members):
-            raise ConfigError(
-                f"the {split} split needs clips of both labels that show a face; "
-                f"it has {len(members)} clips ({len(missing)} without a face, {len(errors)} "
-                "unreadable in all)."
-            )
-    best, model = fit(parts["train"], parts["val"], run / LOG, config, progress)
-    digest = save_weights(run, model)
-    report = TrainReport(
-        run=run,
-        clips={split: len(members) for split, members in parts.items()},
-        missing=tuple(missing),
-        errors=errors,
-        best_epoch=best["epoch"],
-        val_loss=best["val_loss"],
-        val_auc=best["val_auc"],
-        seconds=time.monotonic() - started,
-    )
-    _write_card(run, digest, model, config, report, parts)
+    pristine_alone = DETECTORS[config.kind].learns_from == "pristine"
+    _require_sound(clips, pristine_alone)
+    if first_process():
+        claim(run, force)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        with torch.random.fork_rng(), joined(config) as processes:
+            if processes.rank == 0:
+                _write_config(run, config)
+                store = crops or run / CROPS
+                found = _read_samples(used, folder, store, config.recipe, workers, progress)
+            else:
+                found = ([], [], {})
+            shared = processes.share({"found": found})
+            samples, missing, errors = shared["found"]
+            training = [s for s in samples if s.clip.split == "train"]
+            validation = [s for s in samples if s.clip.split == "val"]
+            _require_seen(training, validation, missing, errors, pristine_alone)
+            select, calibrating = part_validation(validation)
+            best, network = fit(training, select, run, config, processes, progress)
+            if processes.rank == 0:
+                digest = save_weights(run / WEIGHTS, network)
+                calibration = calibrate_samples(network, digest, config, calibrating)
+                if calibration is not None:
+                    calibration.save(run / CALIBRATION)
+                report = TrainReport(
+                    run=run,
+                    clips={"train": len(training), "val": len(validation)},
+                    missing=tuple(missing),
+                    errors=errors,
+                    best_epoch=int(best["epoch"]),
+                    val_loss=best["val_loss"],
+                    val_auc=best["val_auc"],
+                    calibrated=len(calibrating) if calibration is not None else 0,
+                    seconds=time.monotonic() - started,
+                )
+                write_card(run, _card(run, digest, network, config, report, training))
+                (run / CHECKPOINT).unlink(missing_ok=True)
+            processes.wait()
+            if processes.rank != 0:
+                report = TrainReport(run, {}, (), {}, int(best["epoch"]), 0.0, 0.0, 0, 0.0)
+    finally:
+        torch.set_num_threads(threads)
     return report
 
 
-def _require_sound(clips: Sequence[Clip]) -> None:
+def _require_sound(clips: Sequence[Clip], pristine_alone: bool) -> None:
+    needed = {"pristine"} if pristine_alone else {"pristine", "synthetic"}
     for split in ("train", "val"):
         labels = {clip.label for clip in clips if clip.split == split}
-        if labels != {"pristine", "synthetic"}:
+        if not needed <= labels:
+            wanted = "pristine clips" if pristine_alone else "clips of both labels"
             raise ConfigError(
-                f"the {split} split needs clips of both labels and has "
+                f"the {split} split needs {wanted} and has "
                 f"{', '.join(sorted(labels)) or 'none'}; assign splits with more identities."
             )
     if leaks := find_leaks(clips, ("identity", "source")):
         raise ConfigError(f"{leaks[0]} ({len(leaks)} such leaks); assign the splits again.")
 
 
-def _claim(run: Path, force: bool) -> None:
-    """Make the run's folder ours: new, empty, unfinished, or finished with `force`."""
+def _require_seen(
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
+    missing: Sequence[str],
+    errors: Mapping[str, str],
+    pristine_alone: bool,
+) -> None:
+    for split, members in (("train", training), ("val", validation)):
+        labels = {sample.synthetic for sample in members}
+        if False not in labels or (not pristine_alone and True not in labels):
+            wanted = "pristine clips" if pristine_alone else "clips of both labels"
+            raise ConfigError(
+                f"the {split} split needs {wanted} that show a face; "
+                f"it has {len(members)} clips ({len(missing)} without a face, {len(errors)} "
+                "unreadable in all)."
+            )
+
+
+def claim(run: Path, force: bool) -> None:
+    """Make the run's folder ours: new, empty, unfinished, or finished with `force`.
+
+    Raises:
+        OutputExistsError: it is something else.
+    """
     if run.exists() and not run.is_dir():
         raise OutputExistsError(f"{run} is a file; give a folder for the run.")
     if run.is_dir() and any(run.iterdir()):
@@ -129,68 +186,74 @@ def _claim(run: Path, force: bool) -> None:
                 f"{run} holds a finished run already; use --force to overwrite it."
             )
     run.mkdir(parents=True, exist_ok=True)
-    for name in (CARD, WEIGHTS, LOG):  # the card first: without it a run is not finished
+    # The card first: without it a run is not finished.
+    for name in (CARD, WEIGHTS, CALIBRATION, *((CHECKPOINT, LOG) if force else ())):
         (run / name).unlink(missing_ok=True)
 
 
+def _write_config(run: Path, config: TrainConfig) -> None:
+    part = run / f"{CONFIG}.part"
+    part.write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
+    part.replace(run / CONFIG)
+
+
 def _read_samples(
-    clips: Sequence[Clip], folder: Path, cache: Path, recipe: CropRecipe, progress: Progress | None
+    clips: Sequence[Clip],
+    folder: Path,
+    store: Path,
+    recipe: CropRecipe,
+    workers: int,
+    progress: Progress | None,
 ) -> tuple[list[Sample], list[str], dict[str, str]]:
-    """Return clips' main tracks, the ids without a face, and why others cannot be read."""
-    reader = FaceReader()
-    samples: list[Sample] = []
-    missing: list[str] = []
-    errors: dict[str, str] = {}
-    for done, clip in enumerate(clips, start=1):
-        # The hash tells a clip that was made anew under its old id from the one that was cut.
-        kept = cache / f"{clip.id}-{(clip.sha256 or 'unreleased')[:12]}-{recipe.digest}.npz"
-        try:
-            if kept.is_file():
-                tracks = load_tracks(kept)
-            else:
-                tracks = cut_tracks(clip_path(clip, folder), recipe, reader)
-                if clip.sha256 is not None:
-                    save_tracks(kept, tracks)
-        except InputError as error:
-            errors[clip.id] = str(error)
-        else:
-            if tracks:
-                samples.append(Sample(clip, tracks[0]))
+    """Return clips with a face, the ids of those without one, and why others cannot be read."""
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress("clips", done, total)
+
+    jobs = [CutJob(clip.id, clip_path(clip, folder), recipe, store) for clip in clips]
+    kept, errors = cut_many(jobs, workers=workers, progress=tell)
+    samples, missing = [], []
+    for clip in clips:
+        if clip.id in kept:
+            if load_faces(kept[clip.id]).tracks:
+                samples.append(Sample(clip, kept[clip.id]))
             else:
                 missing.append(clip.id)
-        if progress is not None:
-            progress("clips", done, len(clips))
-    return samples, missing, errors
+    return samples, missing, {clip.id: errors[clip.id] for clip in clips if clip.id in errors}
 
 
-def _write_card(
+def _card(
     run: Path,
     digest: str,
-    model: torch.nn.Module,
+    network: nn.Module,
     config: TrainConfig,
     report: TrainReport,
-    parts: Mapping[str, Sequence[Sample]],
-) -> None:
-    training = [sample.clip for sample in parts["train"]]
-    methods = sorted({clip.method for clip in training if clip.method is not None})
-    card = {
+    training: Sequence[Sample],
+) -> dict[str, Any]:
+    clips = [sample.clip for sample in training]
+    methods = sorted({clip.method for clip in clips if clip.method is not None})
+    alone = DETECTORS[config.kind].learns_from == "pristine"
+    recipe = config.recipe
+    return {
         "name": run.resolve().name,
         "file": WEIGHTS,
         "sha256": digest,
         "licence": "that of the corpus it was trained on",
         "source": f"obverse {__version__}, timm {version('timm')}, torch {torch.__version__}, "
         f"Python {platform.python_version()}",
-        "made_by": f"obverse train detector --backbone {config.backbone} --seed {config.seed} "
-        f"(all settings in {CONFIG})",
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "preprocessing": f"faces level with the eyes, {config.recipe.size_px} px, "
-        f"{config.recipe.frames} frames spread evenly over the clip; RGB normalised as timm has it "
-        "for the backbone",
-        "output": "probability that a crop is synthetic; a clip's score is the mean over its face",
+        "made_by": f"obverse train detector --kind {config.kind} --backbone {config.backbone} "
+        f"--seed {config.seed} (all settings in {CONFIG})",
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "preprocessing": f"{recipe.region} crops level with the eyes, {recipe.size_px} px, uint8 "
+        f"RGB; {recipe.moments} moments of {recipe.burst} frames spread evenly over the clip "
+        f"(recipe {recipe.digest} in {CONFIG})",
+        "output": "logit of a window, positive = synthetic; a face's raw score is the mean of its "
+        "windows' probabilities, a clip's that of the face that looks most synthetic",
         "data": {
             "clips": dict(report.clips),
-            "identities": len({clip.identity for clip in training}),
-            "methods": methods,
+            "identities": len({clip.identity for clip in clips}),
+            "methods": [] if alone else methods,
             "without_face": len(report.missing),
             "unreadable": len(report.errors),
         },
@@ -198,15 +261,25 @@ def _write_card(
             "validation_auc": round(report.val_auc, 4),
             "validation_loss": round(report.val_loss, 4),
             "best_epoch": report.best_epoch,
-            "note": "validation chose the epoch: report the test split, with intervals",
+            "calibrated_on": report.calibrated,
+            "note": (
+                "validation is on forgeries made of pristine clips here, not on a generator's"
+                if alone
+                else "validation chose the epoch: report the test split, with intervals"
+            ),
         },
-        "limits": "a baseline of single pictures; says nothing about methods and cameras that it "
-        "was not trained on",
+        "limits": "says nothing about methods and cameras that it was not trained on",
         "unwanted_uses": [
             "deciding by itself that a person lied, or that a clip is evidence",
             "publishing a verdict without its error rates",
         ],
     }
+
+
+def write_card(run: Path, card: Mapping[str, Any]) -> None:
+    """Write a run's card, which says that the run is finished."""
     part = run / f"{CARD}.part"
-    part.write_text(yaml.safe_dump(card, sort_keys=False, width=100), encoding="utf-8")
+    part.write_text(
+        yaml.safe_dump(dict(card), sort_keys=False, width=100, allow_unicode=True), encoding="utf-8"
+    )
     os.replace(part, run / CARD)

@@ -22,8 +22,8 @@ from obverse.faces.likeness import csim
 from obverse.faces.pose import head_pose
 from obverse.generator.phones import phones_from
 from obverse.generator.voices import list_voices, voice_path
-from obverse.generator.workers import spread
 from obverse.weights import sha256_file
+from obverse.workers import spread
 
 __all__ = [
     "MEASURES",

@@ -28,9 +28,9 @@ from obverse.generator.recorded_scenes import make_recorded_scene
 from obverse.generator.recordings import RecordedScene, RecordingPlan, lay_out_recordings
 from obverse.generator.scenes import CLIPS, MASKS, RECORDS, WORK, SceneJob, make_scene, write_whole
 from obverse.generator.voices import list_voices
-from obverse.generator.workers import default_workers, spread
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.registry import Registry
+from obverse.workers import default_workers, spread
 
 __all__ = ["CorpusReport", "Plan", "build_corpus"]
 

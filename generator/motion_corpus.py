@@ -43,7 +43,7 @@ from obverse.generator.teacher import Lesson, teach
 from obverse.generator.training_sound import noise_like, sung, whispered
 from obverse.generator.training_speech import HELD_OUT, Spoken, speak_corpus
 from obverse.generator.video_corpus import videos_to_corpus
-from obverse.generator.workers import spread
+from obverse.workers import spread
 
 __all__ = [
     "MotionCorpusConfig",

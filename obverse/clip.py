@@ -12,17 +12,19 @@ from typing import Any, Literal, Self
 
 from obverse.errors import ConfigError
 
-__all__ = ["Clip", "Kind", "Label", "Score", "Split", "Status", "lineage_id"]
+__all__ = ["Clip", "Kind", "Label", "Score", "Split", "Status", "Verdict", "lineage_id"]
 
 Label = Literal["pristine", "synthetic"]
 Kind = Literal["camera", "rendered", "generated"]
 Split = Literal["train", "val", "test"]
 Status = Literal["ok", "missing", "error"]
+Verdict = Literal["synthetic", "pristine", "cannot tell"]
 
 _LABELS = ("pristine", "synthetic")
 _KINDS = ("camera", "rendered", "generated")
 _SPLITS = ("train", "val", "test", None)
 _STATUSES = ("ok", "missing", "error")
+_VERDICTS = ("synthetic", "pristine", "cannot tell", None)
 _ID_HEX_DIGITS = 32
 
 # Fields that are JSON text in a row.
@@ -171,16 +173,23 @@ class Score:
     status: Status
     score: float | None = None  # [0, 1], higher = synthetic; None unless status is ok
     lr: float | None = None  # likelihood ratio p(score | synthetic) / p(score | pristine)
+    verdict: Verdict | None = None  # None unless status is ok and the detector gives verdicts
     frame_scores: tuple[float, ...] = ()
     times: tuple[float, ...] = ()  # seconds, one a frame score
-    reason: str | None = None  # why it is missing or in error
+    reason: str | None = None  # why it is missing or in error, or why the verdict abstains
+    tracks_json: str = "[]"  # a JSON list, an object a face track: see obverse.detector.score
 
     def __post_init__(self) -> None:
         """Refuse a score that is not a number in [0, 1] and a number where there is none."""
         _require("status", self.status, _STATUSES)
+        _require("verdict", self.verdict, _VERDICTS)
         if (self.status == "ok") != (self.score is not None):
             raise ConfigError(f"clip {self.clip} has status {self.status} and score {self.score}.")
         if self.score is not None and not 0.0 <= self.score <= 1.0:
             raise ConfigError(f"clip {self.clip} has score {self.score}; it must lie in [0, 1].")
+        if self.status != "ok" and self.verdict is not None:
+            raise ConfigError(
+                f"clip {self.clip} has status {self.status} and verdict {self.verdict}."
+            )
         if len(self.frame_scores) != len(self.times):
             raise ConfigError(f"clip {self.clip} has frame scores and times of different lengths.")

@@ -50,15 +50,20 @@ class _SameFace(FaceReader):
     def __init__(self, threads: int = 1) -> None:
         del threads
 
-    def read(self, image: npt.NDArray[np.uint8], *, drawn: bool = False) -> list[Face]:
+    def survey(self, image: npt.NDArray[np.uint8], search_px: int = 640) -> list[Face]:
         """Return the face, whatever is in the picture."""
-        del drawn
+        del search_px
         if image.max() < 30:
             return []
         mesh = canonical_face().vertices * (FILM_PX / 4) + (FILM_PX / 2, FILM_PX / 2, 0)
         landmarks = np.concatenate([mesh, np.tile(mesh[:1], (10, 1))]).astype(np.float32)
         box = np.concatenate([mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)]).astype(np.float32)
         return [Face(box, 0.9, landmarks, 0.99, np.zeros(52, np.float32))]
+
+    def read(self, image: npt.NDArray[np.uint8], *, drawn: bool = False) -> list[Face]:
+        """Return the same."""
+        del drawn
+        return self.survey(image)
 
 
 def _write_film(path: Path, rng: np.random.Generator, striped: bool) -> None:
@@ -122,5 +127,5 @@ def film_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def same_face(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the detector see one face in every picture that is not black."""
-    monkeypatch.setattr("obverse.detector.train.FaceReader", _SameFace)
-    monkeypatch.setattr("obverse.detector.score.FaceReader", _SameFace)
+    monkeypatch.setattr("obverse.detector.crop_store.open_reader", _SameFace)
+    monkeypatch.setattr("obverse.detector.score.open_reader", _SameFace)

@@ -1,11 +1,12 @@
 """Distortions are the same for twins and bounded for all."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
-from obverse.detector.augment import AugmentConfig, Distortion
+from obverse.detector.augment import AugmentConfig, Distortion, through_h264
 from obverse.errors import ConfigError
 
 NOTHING = Distortion(
@@ -53,3 +54,24 @@ def test_draws_repeat_with_the_seed_and_settings_are_checked() -> None:
         AugmentConfig(jpeg_quality=(90, 40))
     with pytest.raises(ConfigError, match="often"):
         AugmentConfig(often=2)
+
+
+def test_a_pass_through_an_encoder_costs_detail_and_keeps_the_picture() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:65, :65]
+    smooth = np.stack([x * 2, y * 2, 120 + 0 * x], -1) + 20
+    frames = np.clip(smooth + rng.normal(0, 12, (3, 65, 65, 3)), 0, 255).astype(np.uint8)
+    fine, coarse = through_h264(frames, 18), through_h264(frames, 40)
+    assert fine.shape == coarse.shape == frames.shape
+    errors = [float(np.abs(f.astype(int) - frames).mean()) for f in (fine, coarse)]
+    assert errors[0] < errors[1] < 12
+    assert np.abs(coarse.astype(int) - smooth).mean() < 8
+
+
+def test_a_burst_is_distorted_as_one() -> None:
+    config = AugmentConfig(often=1.0, film=0.0)
+    crops = np.random.default_rng(1).integers(0, 255, (3, 48, 48, 3)).astype(np.uint8)
+    distortion = Distortion.draw(config, np.random.default_rng(2))
+    together = distortion.apply_all(crops)
+    assert np.array_equal(together, np.stack([distortion.apply(crop) for crop in crops]))
+    assert AugmentConfig.from_json(json.loads(json.dumps(dataclasses.asdict(config)))) == config

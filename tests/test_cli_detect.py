@@ -1,4 +1,4 @@
-"""`obverse train detector` and `obverse detect`: stdout is data, the exit code is true."""
+"""Training, export and scoring from the command line: stdout is data, the exit code is true."""
 
 import json
 from pathlib import Path
@@ -15,18 +15,29 @@ def run(arguments: list[str]) -> int:
     return int(caught.value.code or 0)
 
 
+BRIEF = ["--epochs", "1", "--steps", "2", "--pairs", "2", "--crop", "32", "--frames", "2"]
+TINY = ["--backbone", "test_resnet", *BRIEF]
+
+
 @pytest.mark.usefixtures("same_face")
-def test_train_then_detect(
+def test_train_export_then_detect(
     film_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_folder, table = tmp_path / "run", tmp_path / "scores.parquet"
-    brief = ["--epochs", "1", "--steps", "2", "--pairs", "2", "--crop", "32", "--frames", "2"]
-    train = ["train", "detector", "--data", str(film_table), "-o", str(run_folder)]
-    assert run([*train, *brief, "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    train = ["train", "detector", "--data", str(film_table), "-o", str(run_folder), *TINY]
+    assert run([*train, "--json"]) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
     assert report["clips"] == {"train": 6, "val": 2}
-    assert run([*train, *brief]) == 2
+    assert "not calibrated" in captured.err
+    assert run(train) == 2
     assert "--force" in capsys.readouterr().err
+
+    model = tmp_path / "model.onnx"
+    assert run(["export", str(run_folder), "-o", str(model)]) == 0
+    assert "crops [N, 32, 32, 3]" in capsys.readouterr().out
+    assert run(["export", str(run_folder), "-o", str(model), "--json", "--force"]) == 0
+    assert json.loads(capsys.readouterr().out)["difference"] < 1e-3
 
     detect = ["detect", str(film_table), "--run", str(run_folder)]
     assert (
@@ -43,24 +54,60 @@ def test_train_then_detect(
     assert run([*detect, "--split", "val"]) == 0
     assert "AUC" in capsys.readouterr().out
     film = film_table.parent / "pristine0.mp4"
-    assert run(["detect", str(film), "--run", str(run_folder), "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)["scores"]
+    why = tmp_path / "why"
+    assert run(["detect", str(film), "--run", str(model), "--json", "--explain", str(why)]) == 0
+    row = json.loads(capsys.readouterr().out)
     assert 0 <= row["score"] <= 1
+    assert (row["status"], row["verdict"], row["lr"]) == ("ok", "cannot tell", None)
     assert row["path"] == str(film)
+    assert (why / "timeline.png").is_file()
+
+
+@pytest.mark.usefixtures("same_face")
+def test_a_folder_is_scored_and_a_pristine_one_learned_from(
+    film_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(4):
+        name = f"pristine{number}.mp4"
+        (films / name).write_bytes((film_table.parent / name).read_bytes())
+    run_folder = tmp_path / "run"
+    train = ["train", "detector", "--data", str(films), "-o", str(run_folder), *TINY]
+    assert run(train) == 2
+    assert "is a folder" in capsys.readouterr().err
+    assert run([*train, "--kind", "selfblend"]) == 0
+    capsys.readouterr()
+    assert run(["detect", str(films), "--run", str(run_folder), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["scores"]) == 4
+    assert answer["summary"] is None
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(
     film_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film = str(film_table.parent / "pristine0.mp4")
+    folder = str(tmp_path / "run")
     for arguments, said in (
         (["detect", "absent.mp4", "--run", str(tmp_path)], "absent.mp4"),
         (["detect", film, "--run", str(tmp_path)], "no finished training run"),
         (["detect", film, "--run", str(tmp_path), "--split", "test"], "films have no split"),
         (["detect", str(film_table), film, "--run", str(tmp_path)], "score it alone"),
-        (["train", "detector", "--data", film, "-o", str(tmp_path / "run")], "not a parquet"),
+        (["detect", str(tmp_path), "--run", str(tmp_path)], "holds no films"),
+        (["train", "detector", "--data", film, "-o", folder], "not a parquet"),
+        (
+            ["train", "detector", "--data", str(film_table), "-o", folder, "--member", "a"],
+            "for a fusion",
+        ),
+        (
+            ["train", "detector", "--data", str(film_table), "-o", folder, "--kind", "fusion"],
+            "two or more",
+        ),
+        (["train", "calibration", folder, "--data", str(film_table)], "no finished"),
+        (["export", folder, "-o", "x.onnx"], "no finished"),
     ):
-        assert run(arguments) == 2
+        assert run(arguments) == 2, arguments
         captured = capsys.readouterr()
         assert said in captured.err
         assert captured.out == ""

@@ -17,7 +17,14 @@ from obverse.errors import ConfigError, InputError
 from obverse.media.audio import read_speech
 from obverse.media.colour import LUMA_UNIT, FrameConverter, FrameSplitter, planes_of, rgb_to_yuv420
 from obverse.media.encode import exact_rate
-from obverse.media.video import EncodeConfig, VideoWriter, crop_even, probe, read_frames
+from obverse.media.video import (
+    EncodeConfig,
+    VideoWriter,
+    crop_even,
+    probe,
+    read_frames,
+    read_moments,
+)
 
 Image = npt.NDArray[np.uint8]
 
@@ -653,3 +660,33 @@ def test_sound_may_come_while_the_film_is_written(tmp_path: Path) -> None:
     write(tmp_path / "live.mp4", 30, audio=source, audio_rate=16000)
     assert (tmp_path / "whole.mp4").read_bytes() == (tmp_path / "live.mp4").read_bytes()
     assert asked == [(640 * index, 640 * index + 640) for index in range(30)]
+
+
+def test_moments_are_the_nearest_frames(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, 64, 48, 25) as writer:
+        for i in range(50):
+            writer.write(np.full((48, 64, 3), 4 * i, np.uint8))
+    wanted = [0.0, 0.07, 0.5, 0.5, 1.3, 9.0]
+    found = list(read_moments(path, wanted))
+    assert [round(seconds, 2) for seconds, _ in found] == [0.0, 0.08, 0.48, 0.48, 1.28, 1.96]
+    levels = [float(image.mean()) / 4 for _, image in found]
+    assert levels == pytest.approx([0, 2, 12, 12, 32, 49], abs=1)
+    assert list(read_moments(path, [])) == []
+    (_, image), *_ = read_moments(path, [1.0], longest_px=32)
+    assert image.shape == (24, 32, 3)
+    with pytest.raises(ConfigError, match="must rise"):
+        read_moments(path, [1.0, 0.5])
+
+
+def test_long_stretches_between_moments_are_jumped_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, 32, 32, 5) as writer:
+        for i in range(300):
+            writer.write(np.full((32, 32, 3), i % 250, np.uint8))
+    whole = [(s, float(image.mean())) for s, image in read_moments(path, [1.0, 29.9, 59.0])]
+    monkeypatch.setattr("obverse.media.video.SEEK_OVER_SECONDS", 1e9)
+    decoded = [(s, float(image.mean())) for s, image in read_moments(path, [1.0, 29.9, 59.0])]
+    assert whole == decoded

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from obverse.generator.workers import default_workers, spread
+from obverse.workers import default_workers, spread
 
 # Jobs are Python expressions: `eval` can be sent to any process, a function of a test module
 # cannot.
@@ -50,7 +50,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     )
     (tmp_path / "parent.py").write_text(
         "from slow_job import slow\n"
-        "from obverse.generator.workers import spread\n"
+        "from obverse.workers import spread\n"
         "if __name__ == '__main__':\n    list(spread(slow, range(2), 2))\n"
     )
     parent = subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path)

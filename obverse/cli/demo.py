@@ -81,8 +81,10 @@ def run_demo(
     from obverse.audit.inspection import look
     from obverse.cli.demo_page import DemoClip, labels_csv, labels_html, page_html
     from obverse.datasets.table import write_scores
+    from obverse.detector.config import TrainConfig
+    from obverse.detector.recipe import CropRecipe
     from obverse.detector.score import score
-    from obverse.detector.train import TrainConfig, train
+    from obverse.detector.train import train
     from obverse.eval.summary import summarise
     from obverse.generator.corpus import build_corpus
 
@@ -102,7 +104,17 @@ def run_demo(
             found[clip.id] = look(corpus / clip.path)
             tell(len(found), len(made.clips))
     _sheet(made.clips, corpus, folder / SHEET)
-    config = TrainConfig()
+    # As small as a first look needs: a ResNet of 0.4 M parameters, half the frames, small crops.
+    config = TrainConfig(
+        backbone="test_resnet",
+        recipe=CropRecipe(size_px=128, moments=16),
+        epochs=10,
+        steps=24,
+        pairs=8,
+        learning_rate=2e-3,
+        average=0.97,
+        patience=5,
+    )
     with progress_bar("train", "step") as tell:
         learned = train(
             made.clips,

@@ -24,6 +24,7 @@ VERBS = {
     "corpus": "Make many clips with their pristine twins, labels and splits.",
     "data": "Read public sets and folders as tables of clips, and check them.",
     "train": "Train a model that ships, on bundled or own data.",
+    "export": "Write a trained detector as one ONNX file.",
     "detect": "Score clips with a detector.",
     "mark": "Put a watermark into a video, or read it.",
     "inspect": "Show a file's manifest and mark, and whether they belong together.",

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import json
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,51 +28,191 @@ def train() -> None:
 
 
 @train.command()
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="A table of clips.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A table of clips; for selfblend and sync also a folder of pristine films or pictures.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The run, a folder."
 )
-@click.option("--backbone", help="Any timm model; test_resnet, a tiny ResNet, by default.")
-@click.option("--pretrained", is_flag=True, help="Start from the hub's weights.")
+@click.option(
+    "--kind",
+    type=click.Choice(["frame", "frequency", "temporal", "selfblend", "sync", "fusion"]),
+    default="frame",
+    show_default=True,
+    help="What it looks at; see docs/detectors.md.",
+)
+@click.option(
+    "--tier",
+    type=click.Choice(["tiny", "large"]),
+    default="tiny",
+    show_default=True,
+    help="tiny runs on one core; large is a ViT-L for a GPU.",
+)
+@click.option(
+    "--member",
+    "members",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="For a fusion: a calibrated run or .onnx file; may be repeated.",
+)
+@click.option("--backbone", help="Any timm model.")
+@click.option(
+    "--pretrained/--from-scratch",
+    default=None,
+    help="Start from the hub's weights, or from none; the large tier starts from them.",
+)
+@click.option(
+    "--tune",
+    type=click.Choice(["all", "norms", "head"]),
+    help="What of the backbone is trained.",
+)
 @click.option("--epochs", type=int, help="At most so many.")
 @click.option("--steps", type=int, help="Batches of an epoch.")
-@click.option("--pairs", type=int, help="Twin pairs of a batch.")
+@click.option("--pairs", type=int, help="Twin pairs of a batch, over all processes.")
 @click.option("--learning-rate", type=float, help="At its peak.")
-@click.option("--frames", type=int, help="Frames of a clip.")
+@click.option("--frames", "moments", type=int, help="Moments of a clip that are looked at.")
 @click.option("--crop", "size_px", type=int, help="Pixels of a crop's side.")
+@click.option(
+    "--calibration",
+    type=click.Choice(["platt", "temperature", "isotonic"]),
+    help="How raw scores become probabilities.",
+)
+@click.option(
+    "--crops",
+    type=click.Path(path_type=Path),
+    help="Where crops are kept, for several runs to share; without it in the run.",
+)
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes that cut crops.")
 @click.option("--seed", type=int, help="Another seed draws other weights and batches.")
 @click.option("--threads", type=int, help="CPU threads.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
+@click.option("--amp", type=click.Choice(["auto", "on", "off"]), help="bfloat16; auto: on a GPU.")
 @click.option("--force", is_flag=True, help="Overwrite a finished run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def detector(
     data: Path,
     output: Path,
+    kind: str,
+    tier: str,
+    members: tuple[Path, ...],
+    moments: int | None,
+    size_px: int | None,
+    crops: Path | None,
+    workers: int,
     force: bool,
     as_json: bool,
-    frames: int | None,
-    size_px: int | None,
     **settings: Any,
 ) -> None:
     """Train a detector of synthetic faces on the train split of a table of clips.
 
     Crops of a synthetic clip and of its pristine twin share a batch and are distorted alike. The
-    validation split chooses the epoch; the test split is not touched.
+    validation split chooses the epoch, other people of it calibrate; the test split is not touched.
+    What was stopped goes on where it was. Several GPUs: torchrun --nproc-per-node N $(which
+    obverse) train detector ...
 
-    Example:
+    Examples:
 
-        obverse train detector --data corpus/clips.parquet -o run
+        obverse train detector --data corpus/clips.parquet --kind frame -o run
+
+        obverse train detector --data photographs/ --kind selfblend -o blend
+
+        obverse train detector --data corpus/clips.parquet --kind fusion --member run -o both
     """
-    from obverse.detector.crops import CropRecipe
-    from obverse.detector.train import TrainConfig
+    from obverse.detector.config import preset
+    from obverse.detector.pristine import clips_of_folder
     from obverse.detector.train import train as train_detector
+    from obverse.errors import ConfigError
 
-    recipe = dataclasses.replace(
-        CropRecipe(),
-        **{k: v for k, v in (("frames", frames), ("size_px", size_px)) if v is not None},
-    )
-    chosen = {name: value for name, value in settings.items() if value not in (None, False)}
-    config = dataclasses.replace(TrainConfig(recipe=recipe), **chosen)
+    if kind == "fusion":
+        _fusion(data, members, output, crops, workers, force, as_json, **settings)
+        return
+    if members:
+        raise ConfigError(f"--member is for a fusion, not for {kind}.")
+    chosen = {name: value for name, value in settings.items() if value is not None}
+    config = preset(kind, tier, **chosen)  # type: ignore[arg-type]
+    asked = {"moments": moments, "size_px": size_px}
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, **changes))
+    folder = data.is_dir()
+    if folder and kind not in ("selfblend", "sync"):
+        raise ConfigError(
+            f"{data} is a folder; a detector of kind {kind} needs a table of clips of both labels."
+        )
+    clips = clips_of_folder(data) if folder else read_clips(data)
+    with _bars() as progress:
+        report = train_detector(
+            clips,
+            data if folder else data.parent,
+            output,
+            config,
+            force=force,
+            crops=crops,
+            workers=workers,
+            progress=progress,
+        )
+    for clip, reason in report.errors.items():
+        click.echo(f"clip {clip} was left out: {reason}", err=True)
+    if report.missing:
+        click.echo(f"{len(report.missing)} clips show no face and were left out.", err=True)
+    if not report.clips:  # not torchrun's first process
+        return
+    if not report.calibrated:
+        click.echo(
+            "not calibrated: the validation split has too few clips of both labels; see obverse "
+            "train calibration.",
+            err=True,
+        )
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), default=str))
+    else:
+        click.echo(
+            f"{output}: {report.clips['train']} clips learned, {report.clips['val']} to choose "
+            f"epoch {report.best_epoch} (validation AUC {report.val_auc:.3f}), "
+            f"{report.seconds:.0f} s"
+        )
+
+
+def _fusion(
+    data: Path,
+    members: tuple[Path, ...],
+    output: Path,
+    crops: Path | None,
+    workers: int,
+    force: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    from obverse.detector.calibrate import train_fusion
+
+    with _bars() as progress:
+        fusion = train_fusion(
+            members,
+            read_clips(data),
+            data.parent,
+            output,
+            method=settings.get("calibration") or "platt",
+            force=force,
+            crops=crops,
+            workers=workers,
+            progress=progress,
+        )
+    rows = [
+        {"id": member.id, "weight": weight}
+        for member, weight in zip(fusion.members, fusion.weights, strict=True)
+    ]
+    if as_json:
+        click.echo(json.dumps({"run": str(output), "id": fusion.id, "members": rows}))
+    else:
+        said = ", ".join(f"{row['weight']:.2f} x {row['id']}" for row in rows)
+        click.echo(f"{output}: {said}")
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function to be told how far each part of the work is, a bar for each."""
     bars: dict[str, Tell] = {}
     with contextlib.ExitStack() as stack:
 
@@ -79,20 +221,69 @@ def detector(
                 bars[what] = stack.enter_context(progress_bar("train", what))
             bars[what](done, total)
 
-        report = train_detector(
-            read_clips(data), data.parent, output, config, force=force, progress=progress
+        yield progress
+
+
+@train.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A table of clips.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test", "all"]),
+    default="val",
+    show_default=True,
+    help="Which of its clips; none that the run learned from.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["platt", "temperature", "isotonic"]),
+    default="platt",
+    show_default=True,
+    help="How raw scores become probabilities.",
+)
+@click.option("--crops", type=click.Path(path_type=Path), help="Where crops are kept.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes that cut crops.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def calibration(
+    run: Path,
+    data: Path,
+    split: str,
+    method: str,
+    crops: Path | None,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Calibrate a trained detector on clips of your own.
+
+    Without clips of both labels from the place where a detector is used, its probabilities,
+    likelihood ratios and verdicts are about somewhere else.
+
+    Example:
+
+        obverse train calibration run --data ours/clips.parquet --split all
+    """
+    from obverse.detector.calibrate import calibrate
+
+    with _bars() as progress:
+        made = calibrate(
+            run,
+            read_clips(data),
+            data.parent,
+            split=None if split == "all" else split,  # type: ignore[arg-type]
+            method=method,  # type: ignore[arg-type]
+            crops=crops,
+            workers=workers,
+            progress=progress,
         )
-    for clip, reason in report.errors.items():
-        click.echo(f"clip {clip} was left out: {reason}", err=True)
-    if report.missing:
-        click.echo(f"{len(report.missing)} clips show no face and were left out.", err=True)
+    low, high = (math.exp(bound) for bound in made.bounds)
+    counts = {"synthetic": len(made.synthetic), "pristine": len(made.pristine)}
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(report), default=str))
+        about = {"method": made.method, "lr_bounds": [low, high], **counts}
+        click.echo(json.dumps({"run": str(run), **about}))
     else:
         click.echo(
-            f"{output}: {report.clips['train']} clips learned, {report.clips['val']} to choose "
-            f"epoch {report.best_epoch} (validation AUC {report.val_auc:.3f}), "
-            f"{report.seconds:.0f} s"
+            f"{run}: {made.method} on {counts['synthetic']} synthetic and {counts['pristine']} "
+            f"pristine clips; likelihood ratios from {low:.3g} to {high:.3g}"
         )
 
 
@@ -151,14 +342,7 @@ def motion(
     config = TrainMotionConfig(
         **{name: value for name, value in settings.items() if value is not None}
     )
-    bars: dict[str, Tell] = {}
-    with contextlib.ExitStack() as stack:
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = stack.enter_context(progress_bar("train", what))
-            bars[what](done, total)
-
+    with _bars() as progress:
         if videos is not None:
             from obverse.generator.video_corpus import videos_to_corpus
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from obverse.errors import InputError
 from obverse.faces.detection import Detection, Detector
 from obverse.faces.pose import EYE_CORNERS
+from obverse.faces.small_faces import SEARCH_PX, SmallFaceDetector
 from obverse.weights import onnx_session, weight_path
 
 __all__ = ["BLENDSHAPE_POINTS", "LANDMARKS", "Face", "FaceReader"]
@@ -132,6 +133,7 @@ class FaceReader:
         self._blendshapes: Any = onnx_session(
             weight_path("obverse.faces", "blendshapes.onnx"), threads
         )
+        self._small: dict[int, SmallFaceDetector] = {}
 
     def detect(self, image: Image) -> list[Detection]:
         """Return where faces are in a picture `[H, W, 3] uint8 RGB`, best first, unread."""
@@ -154,6 +156,28 @@ class FaceReader:
             if faces:
                 return faces
         return []
+
+    def survey(self, image: Image, search_px: int = SEARCH_PX) -> list[Face]:
+        """Return every upright face of a picture `[H, W, 3] uint8 RGB`, largest first, small too.
+
+        One look, without the patience that `read` has for faces on their side, in tiles or in
+        drawings, and one reading a face: 15 ms of CPU and 15 more a face.
+
+        Args:
+            image: the picture.
+            search_px: longer side of the copy in which faces are looked for.
+        """
+        image = _checked(image)
+        if search_px not in self._small:
+            self._small[search_px] = SmallFaceDetector(search_px)
+        faces: list[Face] = []
+        for found in self._small[search_px].detect(image):
+            face = self._read_region(image, next(_regions_of_detection(found)), found.score)
+            if face is None or face.presence < CERTAIN:
+                face = self._read_twice(image, found) or face
+            if face is not None and all(_share(face.box, o.box) < SAME_FACE for o in faces):
+                faces.append(face)
+        return sorted(faces, key=lambda face: -face.side)
 
     def doubt(self, image: Image, face: Face) -> Floats:
         """Return how unsure each landmark of a face is, `[478]` in distances between the eyes.

@@ -3,9 +3,10 @@
 Frames stream: one at a time in memory, whatever the length of the film.
 """
 
+import collections
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,19 @@ from obverse.media.colour import FrameConverter
 from obverse.media.container import damaged, open_input, packets
 from obverse.media.encode import EncodeConfig, VideoWriter, crop_even
 
-__all__ = ["EncodeConfig", "VideoInfo", "VideoWriter", "crop_even", "probe", "read_frames"]
+__all__ = [
+    "EncodeConfig",
+    "VideoInfo",
+    "VideoWriter",
+    "crop_even",
+    "probe",
+    "read_frames",
+    "read_moments",
+]
 
 MAX_GAP_SECONDS = 600.0  # between two frames; more is a broken time stamp, not a slide show
 SEEK_FROM_SECONDS = 5.0  # nearer starts are reached by decoding
+SEEK_OVER_SECONDS = 12.0  # a longer stretch that nobody asks for is jumped over, not decoded
 _FALLBACK_FPS = Fraction(25)
 
 Image = npt.NDArray[np.uint8]
@@ -229,6 +239,84 @@ def read_frames(
         raise ConfigError(f"max_frames is {max_frames}; it must be 0 or more.")
     frames = _decode(path, fps, size, start_seconds, end_seconds, threads)
     return frames if max_frames is None else itertools.islice(frames, max_frames)
+
+
+def read_moments(
+    path: Path, times: Sequence[float], *, longest_px: int | None = None, threads: int = 0
+) -> Iterator[tuple[float, Image]]:
+    """Yield for each of some moments the frame nearest in time, with the second it is shown at.
+
+    Frames are `[H, W, 3] uint8 RGB`, upright, with square pixels, one at a time; long stretches
+    between two moments are jumped over. A moment after the end gets the last frame.
+
+    Args:
+        path: any file that FFmpeg reads.
+        times: seconds after the first frame, rising.
+        longest_px: larger frames are scaled to this longer side; None leaves them.
+        threads: of the decoder; 0 takes what the machine has.
+
+    Raises:
+        InputError: at the first frame, or where the damage lies, with the time in the film.
+        ConfigError: the moments do not rise from 0 on.
+    """
+    if any(later < earlier for earlier, later in itertools.pairwise([0.0, *times])):
+        raise ConfigError("moments must rise, from 0 s on; sort them.")
+    return _moments(path, times, longest_px, threads)
+
+
+def _moments(
+    path: Path, times: Sequence[float], longest_px: int | None, threads: int
+) -> Iterator[tuple[float, Image]]:
+    converter = FrameConverter()
+    shown: tuple[Any, Image] | None = None
+    for group in _groups(times):
+        with open_input(path) as container:
+            stream = _video_stream(container, path)
+            timed = _timed(container, stream, path, group[0], threads)
+            for seconds, frame in _nearest(timed, group):
+                if shown is None or shown[0] is not frame:
+                    shown = frame, _picture(frame, stream, converter, longest_px)
+                yield seconds, shown[1].copy()
+
+
+def _groups(times: Sequence[float]) -> list[list[float]]:
+    """Part moments where a jump is worth opening the film again."""
+    groups: list[list[float]] = []
+    for time in times:
+        if not groups or time - groups[-1][-1] > SEEK_OVER_SECONDS:
+            groups.append([])
+        groups[-1].append(time)
+    return groups
+
+
+def _nearest(
+    timed: Iterator[tuple[float, float, Any]], times: Sequence[float]
+) -> Iterator[tuple[float, Any]]:
+    """Yield (seconds, frame) nearest to each of `times`; a tie keeps the earlier."""
+    waiting = collections.deque(times)
+    held: tuple[float, float, Any] | None = None
+    for current in timed:
+        if held is not None:
+            if current[0] <= held[0]:
+                continue  # a time stamp that goes back
+            middle = (held[0] + current[0]) / 2 + 1e-6
+            while waiting and waiting[0] <= middle:
+                waiting.popleft()
+                yield held[0], held[2]
+            if not waiting:
+                return
+        held = current
+    if held is not None:
+        for _ in waiting:
+            yield held[0], held[2]
+
+
+def _picture(frame: Any, stream: Any, converter: FrameConverter, longest_px: int | None) -> Image:
+    width, height = _display_size(frame, stream)
+    if longest_px is not None and max(width, height) > longest_px:
+        scale = longest_px / max(width, height)
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    return _orientation(frame).apply(converter.to_rgb(frame, width, height))
 
 
 def _decode(

@@ -1,0 +1,265 @@
+"""Calibrates a detector on clips that it was not trained on, and fuses several."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from torch import nn
+
+from obverse.clip import Clip, Split
+from obverse.datasets.table import clip_path
+from obverse.detector.calibration import FEWEST, Calibration, Domain, Method
+from obverse.detector.config import TrainConfig
+from obverse.detector.crop_store import CutJob, cut_many, load_faces
+from obverse.detector.crops import FilmFaces
+from obverse.detector.fit import Progress
+from obverse.detector.fusion import Fusion, fit_weights, is_fusion, load_fusion
+from obverse.detector.kind import Arrays, Sample
+from obverse.detector.runs import CALIBRATION, CARD, CONFIG, WEIGHTS, Detector, load_detector
+from obverse.detector.score import domain_of, score_tracks
+from obverse.errors import ConfigError, InputError
+
+__all__ = ["calibrate", "calibrate_samples", "train_fusion"]
+
+
+def _detector(network: nn.Module, digest: str, config: TrainConfig) -> Detector:
+    def run(inputs: Arrays) -> npt.NDArray[np.float64]:
+        with torch.inference_mode():
+            logits = network(*(torch.from_numpy(part) for part in inputs))
+        return np.asarray(logits.double().numpy(), np.float64)
+
+    return Detector(f"{config.kind}-{config.backbone}-{digest[:8]}", config, run)
+
+
+def calibrate_samples(
+    network: nn.Module, digest: str, config: TrainConfig, samples: Sequence[Sample]
+) -> Calibration | None:
+    """Return a trained network's calibration on clips; None where they are too few."""
+    detector = _detector(network, digest, config)
+    raw, labels, domains = [], [], []
+    for sample in samples:
+        found = _raw(sample.faces, detector)
+        if found is not None:
+            raw.append(found[0])
+            labels.append(sample.synthetic)
+            domains.append(found[1])
+    if min(sum(labels), len(labels) - sum(labels)) < FEWEST:
+        return None
+    about = {"clips": "half of the people of the validation split"}
+    return Calibration.fit(raw, labels, method=config.calibration, domain=domains, about=about)
+
+
+def _raw(faces: FilmFaces, detector: Detector) -> tuple[float, Domain] | None:
+    """Return a clip's raw score and what its pictures are like; None where nothing is scored."""
+    scored = score_tracks(faces, detector)
+    if not scored:
+        return None
+    decides = max(scored, key=lambda each: float(each.raw.mean()))
+    return float(decides.raw.mean()), domain_of(decides.track)
+
+
+def _cut(
+    clips: Sequence[Clip],
+    folder: Path,
+    detector: Detector,
+    store: Path,
+    workers: int,
+    progress: Progress | None,
+) -> dict[str, FilmFaces]:
+    """Return the faces of clips that can be read, by their ids."""
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress("clips", done, total)
+
+    jobs = [CutJob(clip.id, clip_path(clip, folder), detector.recipe, store) for clip in clips]
+    kept, _ = cut_many(jobs, workers=workers, progress=tell)
+    return {name: load_faces(path) for name, path in kept.items()}
+
+
+def _chosen(clips: Sequence[Clip], split: Split | None) -> list[Clip]:
+    found = [clip for clip in clips if split is None or clip.split == split]
+    if not found:
+        raise InputError(f"the table has no clip of the {split} split.")
+    return found
+
+
+def calibrate(
+    run: Path,
+    clips: Sequence[Clip],
+    folder: Path,
+    *,
+    split: Split | None = "val",
+    method: Method = "platt",
+    crops: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Calibrate a run anew, on clips of one's own, and write its calibration.json.
+
+    Args:
+        run: of any kind, a fusion too.
+        clips: labelled clips that the run was not trained on.
+        folder: where their relative paths start.
+        split: which of them; None for all.
+        method: platt, temperature or isotonic.
+        crops: where crops are kept.
+        workers: processes that cut crops.
+        progress: told about clips read.
+
+    Raises:
+        ConfigError: too few clips of a label have a score.
+    """
+    chosen = _chosen(clips, split)
+    store = crops or run / "crops"
+    raw, labels, domains = [], [], []
+    if is_fusion(run):
+        fusion = load_fusion(run)
+        table, found = _evidence(fusion.members, chosen, folder, store, workers, progress)
+        raw = [fusion.raw(row.tolist()) for row in table]
+    else:
+        detector = load_detector(run)
+        faces = _cut(chosen, folder, detector, store, workers, progress)
+        found = []
+        for clip in chosen:
+            scored = _raw(faces[clip.id], detector) if clip.id in faces else None
+            if scored is not None:
+                raw.append(scored[0])
+                domains.append(scored[1])
+                found.append(clip)
+    labels = [clip.label == "synthetic" for clip in found]
+    about = {"clips": f"the {split} split of a table" if split else "a table"}
+    made = Calibration.fit(raw, labels, method=method, domain=domains, about=about)
+    made.save(run / CALIBRATION)
+    return made
+
+
+def _evidence(
+    members: Sequence[Detector],
+    clips: Sequence[Clip],
+    folder: Path,
+    store: Path,
+    workers: int,
+    progress: Progress | None,
+) -> tuple[npt.NDArray[np.float64], list[Clip]]:
+    """Return members' log likelihood ratios `[clips, members]` of each clip's likeliest face."""
+    faces = [_cut(clips, folder, member, store, workers, progress) for member in members]
+    fusion = Fusion("", tuple(members), tuple(1.0 for _ in members), 0.0, None)
+    rows, found = [], []
+    for clip in clips:
+        scored = [
+            score_tracks(faces[number][clip.id], member) if clip.id in faces[number] else []
+            for number, member in enumerate(members)
+        ]
+        reference = next((tracks for tracks in scored if tracks), [])
+        each = [
+            [fusion.evidence(number, one.track, others) for number, others in enumerate(scored)]
+            for one in reference
+        ]
+        if each:
+            rows.append(max(each, key=sum))
+            found.append(clip)
+    return np.array(rows).reshape(len(rows), len(members)), found
+
+
+def train_fusion(
+    members: Sequence[Path],
+    clips: Sequence[Clip],
+    folder: Path,
+    run: Path,
+    *,
+    split: Split | None = "val",
+    method: Method = "platt",
+    force: bool = False,
+    crops: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Fusion:
+    """Fuse calibrated detectors and write a run that holds copies of them.
+
+    Weights and calibration are fitted on the same clips, on which each member should be calibrated
+    too: few numbers are fitted, but a figure on those clips is no test.
+
+    Args:
+        members: runs, or exported detectors by their `.onnx` files.
+        clips: labelled clips that no member was trained on.
+        folder: where their relative paths start.
+        run: the folder to write.
+        split: which of the clips; None for all.
+        method: of the fused score's calibration.
+        force: overwrite a finished run.
+        crops: where crops are kept.
+        workers: processes that cut crops.
+        progress: told about clips read.
+
+    Raises:
+        ConfigError: fewer than two members, one that is not calibrated, or too few clips.
+    """
+    from obverse.detector.train import claim, write_card
+
+    if len(members) < 2:
+        raise ConfigError(f"a fusion of {len(members)} detectors is none; give two or more.")
+    opened = [load_detector(path) for path in members]
+    for path, detector in zip(members, opened, strict=True):
+        if detector.calibration is None:
+            raise ConfigError(
+                f"{path} is not calibrated; run obverse train calibration on it first."
+            )
+    chosen = _chosen(clips, split)
+    claim(run, force)
+    names = []
+    for number, path in enumerate(members):
+        names.append(_copied(path, run, f"member-{number}"))
+    about = {"kind": "fusion", "members": names, "weights": [], "offset": 0.0, "id": "unfinished"}
+    (run / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    store = crops or run / "crops"
+    table, found = _evidence(opened, chosen, folder, store, workers, progress)
+    labels = np.array([clip.label == "synthetic" for clip in found])
+    weights, offset = fit_weights(table, labels)
+    name = f"fusion-{'-'.join(detector.id.rpartition('-')[2] for detector in opened)}"
+    fusion = Fusion(name, tuple(opened), weights, offset, None)
+    calibration = Calibration.fit(
+        [fusion.raw(row.tolist()) for row in table], labels.tolist(), method=method
+    )
+    calibration.save(run / CALIBRATION)
+    about |= {"weights": list(weights), "offset": offset, "id": name}
+    (run / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_card(
+        run,
+        {
+            "name": run.resolve().name,
+            "file": CONFIG,
+            "made_by": "obverse train detector --kind fusion",
+            "licence": "those of its members",
+            "members": [
+                {"id": d.id, "weight": round(w, 4)} for d, w in zip(opened, weights, strict=True)
+            ],
+            "data": {"clips": len(found), "synthetic": int(labels.sum())},
+            "unwanted_uses": [
+                "deciding by itself that a person lied, or that a clip is evidence",
+                "publishing a verdict without its error rates",
+            ],
+        },
+    )
+    return Fusion(name, tuple(opened), weights, offset, calibration)
+
+
+def _copied(member: Path, run: Path, name: str) -> str:
+    """Copy a member into the fusion's folder; returns where it is there."""
+    if member.suffix == ".onnx":
+        for ending in (".onnx", ".json", ".card.yaml"):
+            shutil.copyfile(member.with_suffix(ending), run / f"{name}{ending}")
+        card = yaml.safe_load((run / f"{name}.card.yaml").read_text(encoding="utf-8"))
+        card["file"] = f"{name}.onnx"
+        text = yaml.safe_dump(card, sort_keys=False, width=100)
+        (run / f"{name}.card.yaml").write_text(text, encoding="utf-8")
+        return f"{name}.onnx"
+    (run / name).mkdir(exist_ok=True)
+    for file in (CONFIG, WEIGHTS, CARD, CALIBRATION):
+        shutil.copyfile(member / file, run / name / file)
+    return name

@@ -1,0 +1,131 @@
+"""Writes a run as one ONNX file, checked against torch, with all that scoring by it needs."""
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+
+from obverse.detector.calibration import Calibration
+from obverse.detector.config import TrainConfig
+from obverse.detector.detectors import DETECTORS
+from obverse.detector.fusion import is_fusion
+from obverse.detector.runs import CALIBRATION, CARD, load_network
+from obverse.errors import ConfigError, OutputExistsError, WeightsError
+from obverse.weights import onnx_session, sha256_file
+
+__all__ = ["ExportReport", "export"]
+
+AGREEMENT = 2e-3  # largest difference of a logit from torch's that is accepted
+_CHECKED = 4  # windows that are compared
+_OPSET = 17
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export did."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    inputs: dict[str, list[int]]  # name -> shape of one window
+    difference: float  # of logits from torch's, at most
+
+
+def _windows(config: TrainConfig, count: int, seed: int) -> list[npt.NDArray[Any]]:
+    """Return random windows as a kind of detector takes them, smooth as pictures are."""
+    rng = np.random.default_rng(seed)
+    recipe = config.recipe
+    bursts = (recipe.burst,) if recipe.burst > 1 else ()
+    coarse = rng.integers(0, 256, (count, *bursts, 8, 8, 3))
+    grown = coarse.repeat(-(-recipe.size_px // 8), -3).repeat(-(-recipe.size_px // 8), -2)
+    crops = grown[..., : recipe.size_px, : recipe.size_px, :]
+    noisy = np.clip(crops + rng.normal(0, 6, crops.shape), 0, 255).astype(np.uint8)
+    found: list[npt.NDArray[Any]] = [noisy]
+    if "sound" in DETECTORS[config.kind].inputs:
+        found.append(rng.normal(0, 2000, (count, recipe.sound_samples)).astype(np.int16))
+    return found
+
+
+def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
+    """Write a run's network to `NAME.onnx`, with `NAME.json` and `NAME.card.yaml`.
+
+    The inputs are what a recipe cuts: `crops` `[N, S, S, 3]` or `[N, T, S, S, 3] uint8 RGB`, for
+    `sync` also `sound` `[N, L] int16`; the output is `logits` `[N]`, positive = synthetic.
+
+    Raises:
+        ConfigError: the run is a fusion, or the name does not end in .onnx.
+        OutputExistsError: the file is there and `force` is not given.
+        WeightsError: the exported network does not give torch's numbers.
+    """
+    if path.suffix != ".onnx":
+        raise ConfigError(f"{path} must end in .onnx.")
+    if is_fusion(run):
+        raise ConfigError(f"{run} is a fusion; export its members and fuse those.")
+    about, card_path = path.with_suffix(".json"), path.with_suffix(".card.yaml")
+    for file in (path, about, card_path):
+        if file.exists() and not force:
+            raise OutputExistsError(f"{file} exists already; use --force to overwrite it.")
+    network, config, digest = load_network(run)
+    names = DETECTORS[config.kind].inputs
+    examples = tuple(torch.from_numpy(part) for part in _windows(config, 2, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".half")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracing exporter announces that it is the old one
+            torch.onnx.export(
+                network,
+                examples,
+                str(half),
+                input_names=list(names),
+                output_names=["logits"],
+                dynamic_axes={name: {0: "windows"} for name in (*names, "logits")},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        difference = _difference(network, half, config)
+        if not difference <= AGREEMENT:
+            raise WeightsError(
+                f"the exported network's logits differ from torch's by {difference:.2g}, more than "
+                f"{AGREEMENT:g}; choose another backbone."
+            )
+        sha256 = sha256_file(half)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
+    kept = run / CALIBRATION
+    calibration = Calibration.load(kept).to_json() if kept.is_file() else None
+    name = f"{config.kind}-{config.backbone}-{digest[:8]}-onnx"
+    values = {"id": name, "config": config.to_json(), "calibration": calibration}
+    about.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    card = yaml.safe_load((run / CARD).read_text(encoding="utf-8"))
+    card |= {
+        "name": path.stem,
+        "file": path.name,
+        "sha256": sha256,
+        "exported": f"obverse export; logits differ from torch's by at most {difference:.1g}",
+    }
+    text = yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True)
+    card_path.write_text(text, encoding="utf-8")
+    inputs = {name: list(part.shape[1:]) for name, part in zip(names, examples, strict=True)}
+    return ExportReport(path, sha256, path.stat().st_size, inputs, difference)
+
+
+def _difference(network: torch.nn.Module, path: Path, config: TrainConfig) -> float:
+    """Return the largest difference of a logit between torch and ONNX Runtime."""
+    session = onnx_session(path)
+    worst = 0.0
+    for count in (1, _CHECKED):  # the number of windows is free
+        parts = _windows(config, count, count)
+        with torch.inference_mode():
+            expected = network(*(torch.from_numpy(part) for part in parts)).numpy()
+        names = DETECTORS[config.kind].inputs
+        (found,) = session.run(None, dict(zip(names, parts, strict=True)))
+        worst = max(worst, float(np.abs(found - expected).max()))
+    return worst

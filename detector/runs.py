@@ -1,0 +1,169 @@
+"""A trained detector and the folder it is kept in; one exported file holds as much.
+
+A run holds `config.json` (all settings), `model.safetensors`, `model.card.yaml`, `log.csv`, and
+where it was calibrated `calibration.json`. An exported detector is `NAME.onnx` beside
+`NAME.card.yaml` and `NAME.json`, the settings and the calibration in one.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from obverse.detector.calibration import Calibration
+from obverse.detector.config import TrainConfig
+from obverse.detector.crops import FaceTrack, FilmFaces
+from obverse.detector.detectors import DETECTORS
+from obverse.detector.kind import Arrays, Windows
+from obverse.detector.recipe import CropRecipe
+from obverse.errors import InputError, WeightsError
+from obverse.weights import onnx_session, sha256_file
+
+__all__ = [
+    "CALIBRATION",
+    "CARD",
+    "CONFIG",
+    "LOG",
+    "WEIGHTS",
+    "Detector",
+    "load_detector",
+    "load_network",
+    "read_config",
+    "save_weights",
+]
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "model.card.yaml"
+CALIBRATION, LOG = "calibration.json", "log.csv"
+
+_BATCH_CROPS = 64  # that go through a network at once
+
+Run = Callable[[Arrays], npt.NDArray[np.float64]]  # inputs to logits
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Detector:
+    """A trained network of any kind, what its windows are, and its calibration."""
+
+    id: str  # kind, backbone and the first digits of the weights' sha256
+    config: TrainConfig
+    run: Run
+    calibration: Calibration | None = None
+
+    @property
+    def recipe(self) -> CropRecipe:
+        """How faces are cut for it."""
+        return self.config.recipe
+
+    def windows(self, faces: FilmFaces, track: FaceTrack) -> Windows:
+        """Return what of a track it scores."""
+        return DETECTORS[self.config.kind].windows(faces, track, self.config)
+
+    def probabilities(self, inputs: Arrays) -> npt.NDArray[np.float64]:
+        """Return for each of N windows the raw score `[N]` in (0, 1), higher = synthetic."""
+        count = len(inputs[0])
+        step = max(1, _BATCH_CROPS // self.config.recipe.burst)
+        found = [
+            self.run(tuple(np.array(part[start : start + step]) for part in inputs))
+            for start in range(0, count, step)
+        ]
+        logits = np.concatenate(found) if found else np.zeros(0)
+        return 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+
+
+def save_weights(path: Path, network: nn.Module) -> str:
+    """Write a network's weights; returns the file's sha256."""
+    part = path.with_suffix(".part")
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+    part.replace(path)
+    return sha256_file(path)
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Return a run's config.json.
+
+    Raises:
+        InputError: the folder holds no finished run.
+    """
+    if not (run / CARD).is_file() or not (run / CONFIG).is_file():
+        raise InputError(
+            f"{run} holds no finished training run; make one with obverse train detector."
+        )
+    config: dict[str, Any] = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    return config
+
+
+def load_network(run: Path) -> tuple[nn.Module, TrainConfig, str]:
+    """Open a run's network; returns it with its settings and its weights' sha256.
+
+    Raises:
+        InputError: the folder holds no finished run.
+        WeightsError: the weights are not those on its card.
+    """
+    config = TrainConfig.from_json({**read_config(run), "device": "auto"})
+    card = yaml.safe_load((run / CARD).read_text(encoding="utf-8"))
+    if not (run / WEIGHTS).is_file() or (digest := sha256_file(run / WEIGHTS)) != card["sha256"]:
+        raise WeightsError(f"{run / WEIGHTS} is not the file on its card; train again.")
+    with torch.random.fork_rng():  # the initial weights are drawn, in vain
+        network = DETECTORS[config.kind].build(dataclasses.replace(config, pretrained=False))
+    network.load_state_dict(load_file(run / WEIGHTS))
+    return network.eval(), config, digest
+
+
+def load_detector(path: Path, threads: int = 1) -> Detector:
+    """Open a run, or an exported detector by its `.onnx` file.
+
+    Args:
+        path: what `obverse train detector` or `obverse export` wrote.
+        threads: of ONNX Runtime; torch's are the process's own.
+
+    Raises:
+        InputError: there is no finished run, or no file.
+        WeightsError: the weights are not those on their card.
+    """
+    if path.suffix == ".onnx":
+        return _load_exported(path, threads)
+    network, config, digest = load_network(path)
+    device = config.torch_device()
+    network.to(device)
+
+    def run(inputs: Arrays) -> npt.NDArray[np.float64]:
+        with torch.inference_mode():
+            logits = network(*(torch.from_numpy(part).to(device) for part in inputs))
+        return np.asarray(logits.double().cpu().numpy(), np.float64)
+
+    kept = path / CALIBRATION
+    calibration = Calibration.load(kept) if kept.is_file() else None
+    return Detector(f"{config.kind}-{config.backbone}-{digest[:8]}", config, run, calibration)
+
+
+def _load_exported(path: Path, threads: int) -> Detector:
+    about, card = path.with_suffix(".json"), path.with_suffix(".card.yaml")
+    for file in (path, about, card):
+        if not file.is_file():
+            raise InputError(
+                f"{file} is absent; an exported detector is {path.name}, {about.name} and "
+                f"{card.name}, written by obverse export."
+            )
+    described = yaml.safe_load(card.read_text(encoding="utf-8"))
+    digest = sha256_file(path)
+    if digest != described["sha256"]:
+        raise WeightsError(f"{path} is not the file on its card; export it again.")
+    kept = json.loads(about.read_text(encoding="utf-8"))
+    config = TrainConfig.from_json({**kept["config"], "device": "auto"})
+    session = onnx_session(path, threads)
+    names = DETECTORS[config.kind].inputs
+
+    def run(inputs: Arrays) -> npt.NDArray[np.float64]:
+        (logits,) = session.run(None, dict(zip(names, inputs, strict=True)))
+        return np.asarray(logits, np.float64)
+
+    calibration = Calibration.from_json(kept["calibration"]) if kept["calibration"] else None
+    return Detector(str(kept["id"]), config, run, calibration)
