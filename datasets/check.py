@@ -83,13 +83,11 @@ def check_tables(
     """
     config = config or CheckConfig()
     notes = [read_notes(table) for table in tables]
-    tally = _Tally(
-        published_splits=all(each.get("splits") != "disjoint" for each in notes),
-        # A table of one set may hold clips of another, which are not meant to be all of it.
-        sets={name for each in notes for name in sets_of(each)}
-        if all(map(sets_of, notes))
-        else None,
-    )
+    # A table of one set may hold clips of another, which are not meant to be all of it.
+    sets = {name for each in notes for name in sets_of(each)} if all(map(sets_of, notes)) else None
+    inner = [each for merged in notes for each in (merged, *merged.get("merged", ()))]
+    drawn = any(each.get("splits") == "disjoint" for each in inner)
+    tally = _Tally(published_splits=not drawn, sets=sets)
     leaks = find_leaks(tally.watched(clip for _, clip in _clips(tables)))
     problems: list[Problem] = []
     passed: list[str] = []

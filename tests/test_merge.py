@@ -57,6 +57,17 @@ def test_tables_that_contradict_one_another_are_not_merged(
     assert not (tmp_path / "both.parquet").exists()
 
 
+def test_published_splits_are_not_asked_of_splits_that_were_drawn(
+    tables: list[Path], tmp_path: Path
+) -> None:
+    MINIATURES["wilddeepfake"](tmp_path / "wild")
+    drawn = tmp_path / "wild.parquet"
+    index_set("wilddeepfake", Place(root=tmp_path / "wild"), drawn, IndexConfig(splits="disjoint"))
+    output = tmp_path / "both.parquet"
+    merge_tables([tables[1], drawn], output, Findings())
+    assert not any("split" in problem.text for problem in check_tables([output]).problems)
+
+
 def test_nothing_is_overwritten_by_chance(tables: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is one of the tables"):
         merge_tables(tables, tables[0], Findings(), force=True)
