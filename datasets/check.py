@@ -12,6 +12,7 @@ from obverse.datasets.adapter import Count
 from obverse.datasets.catalogue import ADAPTERS
 from obverse.datasets.duplicates import Print, find_alike
 from obverse.datasets.index import field_of
+from obverse.datasets.merge import sets_of
 from obverse.datasets.readings import probe_footage, read_each
 from obverse.datasets.split import SPLITS, find_leaks
 from obverse.datasets.table import clip_path, iter_clips, read_notes
@@ -82,11 +83,11 @@ def check_tables(
     """
     config = config or CheckConfig()
     notes = [read_notes(table) for table in tables]
-    tally = _Tally(
-        published_splits=all(each.get("splits") != "disjoint" for each in notes),
-        # A table of one set may hold clips of another, which are not meant to be all of it.
-        sets={each["set"] for each in notes} if all("set" in each for each in notes) else None,
-    )
+    # A table of one set may hold clips of another, which are not meant to be all of it.
+    sets = {name for each in notes for name in sets_of(each)} if all(map(sets_of, notes)) else None
+    inner = [each for merged in notes for each in (merged, *merged.get("merged", ()))]
+    drawn = any(each.get("splits") == "disjoint" for each in inner)
+    tally = _Tally(published_splits=not drawn, sets=sets)
     leaks = find_leaks(tally.watched(clip for _, clip in _clips(tables)))
     problems: list[Problem] = []
     passed: list[str] = []

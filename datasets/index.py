@@ -20,7 +20,7 @@ from obverse.datasets.split import DEFAULT_SHARES, Partition
 from obverse.datasets.table import write_clips
 from obverse.errors import ConfigError, InputError, OutputExistsError
 
-__all__ = ["IndexConfig", "IndexReport", "Splitting", "field_of", "index_set"]
+__all__ = ["IndexConfig", "IndexReport", "Splitting", "field_of", "index_set", "settle_paths"]
 
 Splitting = Literal["official", "disjoint", "none"]
 SPLITTINGS: tuple[Splitting, ...] = ("official", "disjoint", "none")
@@ -104,7 +104,9 @@ def index_set(
 
     def rows() -> Iterator[Clip]:
         clips: Iterator[Clip] = _kept(adapter.read(place, findings), config.keep)
-        clips = _settled(_divided(clips, partition, redraw, findings), place, table)
+        divided = _divided(clips, partition, redraw, findings)
+        root = place.root if place.root.is_dir() else place.root.parent
+        clips = settle_paths(divided, root, table)
         if config.sha256 or config.details:
             clips = with_readings(
                 clips,
@@ -207,9 +209,11 @@ def _divided(
             yield clip
 
 
-def _settled(clips: Iterator[Clip], place: Place, table: Path) -> Iterator[Clip]:
-    """Make paths relative to the table's folder where they lie below it, else absolute."""
-    base = os.path.abspath(place.root if place.root.is_dir() else place.root.parent)
+def settle_paths(clips: Iterator[Clip], root: Path, table: Path) -> Iterator[Clip]:
+    """Yield clips whose paths start at `root` with paths that start at the table's folder where
+    they lie below it, and that are absolute elsewhere.
+    """
+    base = os.path.abspath(root)
     home = os.path.join(os.path.abspath(table.parent), "")
 
     def settle(path: str) -> str:

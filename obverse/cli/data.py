@@ -277,6 +277,38 @@ def _content() -> "Fingerprinting":
     return Fingerprinting(of=of, distance=distance, at_most=SAME_AT_MOST)
 
 
+@data.command("merge")
+@click.argument(
+    "tables", metavar="TABLE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The table, a parquet."
+)
+@click.option("--force", is_flag=True, help="Replace a table that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def merge(tables: tuple[Path, ...], output: Path, force: bool, as_json: bool) -> None:
+    """Write the clips of several tables as one; a clip that is in several is taken once.
+
+    Splits stay as they are; check the outcome, for two sets may show the same people.
+
+    \b
+    Example:
+      obverse data merge ffpp.parquet celeb.parquet -o both.parquet
+    """
+    from obverse.datasets.adapter import Findings
+    from obverse.datasets.merge import merge_tables
+
+    findings = Findings()
+    count = merge_tables(tables, output, findings, force=force)
+    for sentence in findings.sentences():
+        click.echo(f"obverse: {sentence}", err=True)
+    if as_json:
+        answer = {"table": str(output), "clips": count, "findings": dict(findings.counts)}
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        click.echo(f"{output}: {count} clips of {len(tables)} tables")
+
+
 @data.command("card")
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file, such as card.md.")
