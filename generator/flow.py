@@ -91,9 +91,12 @@ class Guidance:
         return np.asarray(even / (even + _SHIFT * (1.0 - even)))
 
 
-# What the noise is scaled by, against the timidity of few steps: with 20 steps none is needed. Lips
-# are drawn closer to what is expected, since what is heard leaves them little choice.
-_HEAT = {"mouth": 0.4, "silent mouth": 1.0, "face": 1.0, "lids": 1.05, "gaze": 1.1, "head": 1.25}
+# What the noise is scaled by, against the timidity of few steps; 20 steps would need hardly any.
+# Lips that speak are drawn closer to what is expected, since what is heard leaves them little
+# choice; where nobody speaks nothing tells them what to do.
+_HEAT = {
+    "mouth": 0.6, "silent mouth": 1.5, "face": 1.25, "lids": 1.0, "gaze": 1.1, "head": 1.28,
+}  # fmt: skip
 _SHIFT = 1.4  # the first noise levels lie this much closer together than the last
 
 

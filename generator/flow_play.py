@@ -35,12 +35,14 @@ _APART = [
 _HEARD = (0.3, 0.7)  # closures heard less surely are none, more surely are whole
 
 
-# How much a mouth that is drawn from what an ear has guessed falls short of the teacher's, about; a
-# guess stays near the mean. Moods are left alone: they are told, not guessed.
+# How much a face that is drawn from what an ear has guessed falls short of the teacher's, about; a
+# guess stays near the mean. What moods alone would have is left as it is: it is told, not guessed.
 _LIVELY = {
-    "jawOpen": 1.25, "mouthClose": 1.25, "mouthPucker": 1.35, "mouthFunnel": 1.3,
-    "mouthStretch": 1.35, "mouthLowerDown": 1.3, "mouthUpperUp": 1.3, "mouthPress": 1.2,
-    "mouthRollLower": 1.35, "mouthRollUpper": 1.35, "mouthShrugLower": 1.25,
+    "jawOpen": 1.4, "mouthClose": 1.4, "mouthPucker": 1.5, "mouthFunnel": 1.45,
+    "mouthStretch": 1.5, "mouthLowerDown": 1.45, "mouthUpperUp": 1.45, "mouthPress": 1.35,
+    "mouthRollLower": 1.5, "mouthRollUpper": 1.5, "mouthShrugLower": 1.4, "mouthShrugUpper": 1.1,
+    "mouthDimple": 1.4, "mouthSmile": 1.25, "cheekSquint": 1.25,
+    "browInnerUp": 1.2, "browOuterUp": 1.2, "browDown": 1.2,
 }  # fmt: skip
 
 
@@ -55,7 +57,7 @@ _GAINS = _liveliness()
 
 
 def enliven(features: Array, usual: Array) -> Array:
-    """Draw the mouth's movements `[T, 52]` out from where the controls alone would have it."""
+    """Draw the face's movements `[T, 52]` out from where the controls alone would have it."""
     return usual + _GAINS * (features - usual)
 
 

@@ -24,7 +24,7 @@ def test_inside_the_picture_every_point_shows_its_own_pixel() -> None:
 def test_beyond_a_border_the_picture_is_mirrored_and_below_it_slowly() -> None:
     matte = np.ones((80, 100), np.float32)
     found = texture_of(np.array([[-5, 40], [104, 40], [50, 99]], np.float32), matte)
-    assert np.allclose(found, [[5, 40], [94, 40], [50, 79 - 0.15 * 20]])
+    assert np.allclose(found, np.array([[5, 40], [94, 40], [50, 79 - 0.15 * 20]]))
 
 
 def test_nobody_goes_on_beyond_a_border_that_cuts_nobody_off() -> None:
