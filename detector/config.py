@@ -48,6 +48,7 @@ class TrainConfig:
     calibration: Literal["platt", "temperature", "isotonic"] = "platt"
     seed: int = 0
     threads: int = 1  # of torch, on the CPU
+    loaders: int = 0  # threads that make batches ahead; 0 makes each when it is needed
     device: Literal["auto", "cpu", "cuda"] = "auto"
     amp: Literal["auto", "on", "off"] = "auto"  # bfloat16 where it pays; auto: on a GPU
 
@@ -64,6 +65,8 @@ class TrainConfig:
                 raise ConfigError(
                     f"training's {name} is {getattr(self, name)}; it must be at least 1."
                 )
+        if not 0 <= self.loaders <= 64:
+            raise ConfigError(f"training's loaders are {self.loaders}; they must be 0 to 64.")
         if not 0 < self.learning_rate < 1 or not 0 <= self.weight_decay < 1:
             raise ConfigError(
                 f"training's learning_rate is {self.learning_rate} and its weight_decay "
@@ -115,6 +118,7 @@ _LARGE: Mapping[str, Any] = {
     "learning_rate": 3e-4,
     "pairs": 64,
     "steps": 200,
+    "loaders": 8,
 }
 _FACE = CropRecipe()
 _BURSTS = CropRecipe(size_px=128, moments=8, burst=8)

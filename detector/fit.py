@@ -4,6 +4,7 @@ What an epoch draws depends on the seed, the epoch and the process alone, so tha
 stopped goes on from its last epoch and ends with the same bits.
 """
 
+import contextlib
 import copy
 import csv
 import dataclasses
@@ -22,6 +23,7 @@ from torch import nn
 from obverse.detector.config import TrainConfig
 from obverse.detector.detectors import DETECTORS
 from obverse.detector.kind import Arrays, Batch, Kind, Sample
+from obverse.detector.loading import ahead
 from obverse.detector.processes import Processes
 from obverse.errors import InputError
 
@@ -130,22 +132,28 @@ def fit(
     pairs = config.pairs // processes.count
     while state.epoch < config.epochs and not _patient_no_more(state, config):
         epoch = state.epoch + 1
-        rng = np.random.default_rng([config.seed, epoch, processes.rank])
         torch.manual_seed((config.seed * 1000 + epoch) * 1000 + processes.rank)
-        batches = kind.batches(training, config, rng, pairs)
-        network.train()
-        losses = []
-        for step in range(config.steps):
-            at = (epoch - 1) * config.steps + step
-            loss = _learn(problem, next(batches), state, trained, at, config, device)
-            losses.append(loss)
-            if not math.isfinite(loss):
-                raise InputError(f"training diverged at step {at + 1}; lower the learning rate.")
-            if progress is not None and processes.rank == 0:
-                progress("steps", at + 1, config.epochs * config.steps)
+
+        def batches_of(loader: int, epoch: int = epoch) -> Iterator[Batch]:
+            rng = np.random.default_rng([config.seed, epoch, processes.rank, loader])
+            return kind.batches(training, config, rng, pairs)
+
+        with contextlib.closing(ahead(batches_of, config.loaders)) as batches:
+            network.train()
+            losses = []
+            for step in range(config.steps):
+                at = (epoch - 1) * config.steps + step
+                losses.append(_learn(problem, next(batches), state, trained, at, config, device))
+                if not math.isfinite(losses[-1]):
+                    raise InputError(
+                        f"training diverged at step {at + 1}; lower the learning rate."
+                    )
+                if progress is not None and processes.rank == 0:
+                    progress("steps", at + 1, config.epochs * config.steps)
+            if processes.rank == 0:
+                _settle(steady, batches, device)
         state.epoch = epoch
         if processes.rank == 0:
-            _settle(steady, batches, device)
             row = {
                 "epoch": epoch,
                 "train_loss": round(float(np.mean(losses)), 5),

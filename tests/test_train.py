@@ -94,11 +94,11 @@ def _weights(run: Path) -> bytes:
 
 
 @pytest.mark.usefixtures("same_face")
-@pytest.mark.parametrize("kind", ["frame", "selfblend"])
+@pytest.mark.parametrize(("kind", "loaders"), [("frame", 0), ("selfblend", 2)])
 def test_a_stopped_run_goes_on_to_the_same_bits(
-    kind: str, film_table: Path, tmp_path: Path
+    kind: str, loaders: int, film_table: Path, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(BRIEF, epochs=3, kind=kind)  # type: ignore[arg-type]
+    config = dataclasses.replace(BRIEF, epochs=3, kind=kind, loaders=loaders)  # type: ignore[arg-type]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     before = torch.random.get_rng_state()
     learn(film_table, whole, config)

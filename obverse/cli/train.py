@@ -88,6 +88,7 @@ def train() -> None:
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes that cut crops.")
 @click.option("--seed", type=int, help="Another seed draws other weights and batches.")
 @click.option("--threads", type=int, help="CPU threads.")
+@click.option("--loaders", type=int, help="Threads that make batches ahead.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
 @click.option("--amp", type=click.Choice(["auto", "on", "off"]), help="bfloat16; auto: on a GPU.")
 @click.option("--force", is_flag=True, help="Overwrite a finished run.")
