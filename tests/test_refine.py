@@ -16,6 +16,8 @@ from obverse.generator.refine import (
     APPEARANCE,
     CROP_HEIGHT,
     CROP_WIDTH,
+    NET_HEIGHT,
+    NET_WIDTH,
     MouthNet,
     Refiner,
     crop_mouth,
@@ -47,11 +49,11 @@ def drawn(portrait: Portrait) -> tuple[npt.NDArray[np.uint8], Floats, Floats]:
 def net(tmp_path_factory: pytest.TempPathFactory) -> MouthNet:
     """A network that lightens what is dark and darkens what is light, by a third."""
     planes = helper.make_tensor_value_info(
-        "planes", TensorProto.FLOAT, [1, 4, CROP_HEIGHT, CROP_WIDTH]
+        "planes", TensorProto.FLOAT, [1, 4, NET_HEIGHT, NET_WIDTH]
     )
     told = helper.make_tensor_value_info("appearance", TensorProto.FLOAT, [1, len(APPEARANCE)])
     change = helper.make_tensor_value_info(
-        "change", TensorProto.FLOAT, [1, 3, CROP_HEIGHT, CROP_WIDTH]
+        "change", TensorProto.FLOAT, [1, 3, NET_HEIGHT, NET_WIDTH]
     )
     weight = np.zeros((3, 4, 1, 1), np.float32)
     weight[range(3), range(3)] = -1 / 3
