@@ -55,8 +55,10 @@ _LANDMARKS = 468
 _SHUT, _OPEN = 0.012, 0.05
 _RIM_PX = 4  # of the crop: how far outside the opening lips may change
 _FEATHER_PX = 2.0
+_DARKENED = 0.45  # of its light that a pixel may lose: a groove between teeth is no slit
 _SUBPIXEL_BITS = 4
 _LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA32 = _LUMA.astype(np.float32)
 # The colour of white in the picture's light, that of the teeth the still shows, and whether it
 # shows any; colours in [0, 1].
 APPEARANCE = (
@@ -220,11 +222,17 @@ class MouthNet:
             ["change"], {"planes": planes, "appearance": appearance[None]}
         )
         scaled = np.zeros((CROP_HEIGHT, CROP_WIDTH, 3), np.float32)
-        np.multiply(
-            change[0].transpose(1, 2, 0),
-            (region[INNER] * np.float32(255.0))[..., None],
-            out=scaled[INNER],
-        )
+        # Light and detail are the network's, colour is not: what becomes darker keeps its own, what
+        # becomes lighter takes that of white in the portrait's light, and never more of it.
+        lightest = np.maximum(appearance[:3], appearance[3:6] * appearance[6]) * np.float32(255.0)
+        own = pixels[INNER].astype(np.float32)
+        luma = own @ _LUMA32
+        lighter = np.tensordot(_LUMA32, change[0], 1) * (region[INNER] * np.float32(255.0))
+        np.maximum(lighter, luma * np.float32(-_DARKENED), out=lighter)
+        tint = own / np.maximum(luma, np.float32(1.0))[..., None]
+        tint[lighter > 0] = lightest / max(float(lightest @ _LUMA32), 1.0)
+        ceiling = np.maximum(lightest - own, np.float32(0.0))
+        np.minimum(lighter[..., None] * tint, ceiling, out=scaled[INNER])
         return scaled
 
 
