@@ -222,17 +222,22 @@ class MouthNet:
             ["change"], {"planes": planes, "appearance": appearance[None]}
         )
         scaled = np.zeros((CROP_HEIGHT, CROP_WIDTH, 3), np.float32)
+        may_change = np.flatnonzero(region[INNER].any(1))
+        if not len(may_change):
+            return scaled
+        rows = slice(int(may_change[0]), int(may_change[-1]) + 1)
         # Light and detail are the network's, colour is not: what becomes darker keeps its own, what
         # becomes lighter takes that of white in the portrait's light, and never more of it.
         lightest = np.maximum(appearance[:3], appearance[3:6] * appearance[6]) * np.float32(255.0)
-        own = pixels[INNER].astype(np.float32)
+        own = pixels[INNER][rows].astype(np.float32)
         luma = own @ _LUMA32
-        lighter = np.tensordot(_LUMA32, change[0], 1) * (region[INNER] * np.float32(255.0))
+        lighter = np.tensordot(_LUMA32, change[0, :, rows], 1)
+        lighter *= region[INNER][rows] * np.float32(255.0)
         np.maximum(lighter, luma * np.float32(-_DARKENED), out=lighter)
         tint = own / np.maximum(luma, np.float32(1.0))[..., None]
         tint[lighter > 0] = lightest / max(float(lightest @ _LUMA32), 1.0)
         ceiling = np.maximum(lightest - own, np.float32(0.0))
-        np.minimum(lighter[..., None] * tint, ceiling, out=scaled[INNER])
+        np.minimum(lighter[..., None] * tint, ceiling, out=scaled[INNER][rows])
         return scaled
 
 
