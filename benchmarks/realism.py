@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from obverse.errors import ConfigError, InputError
+from obverse.errors import ConfigError, FaceError, InputError
 from obverse.eval.realism import (
     ClipRealism,
     find_clips,
@@ -118,7 +118,11 @@ def make_clips(
             if path.exists():
                 continue
             seed = i * len(utterances) + j
-            generate(portrait, speech, path, rights="synthetic", seed=seed, controls=controls)
+            try:
+                generate(portrait, speech, path, rights="synthetic", seed=seed, controls=controls)
+            except FaceError as error:  # a still that nobody could move is no clip to measure
+                print(f"{model}: left out: {error}", file=sys.stderr, flush=True)
+                continue
             print(f"{model}: {path.name}", file=sys.stderr, flush=True)
 
 

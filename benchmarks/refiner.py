@@ -4,7 +4,8 @@ FOLDER --json`.
 Sources that training never saw, sitters and photographs, as the renderer draws them and as the
 refiner paints them, against the truth: PSNR and SSIM within the region that may change, a
 perceptual distance (with `--features FILE`, torchvision's MobileNetV2 weights), and flicker, the
-error of what changes from one frame to the next. Intervals are bootstrapped over sources.
+error of what changes from one frame to the next. The photographs are measured once more with flat
+teeth laid out as the truth's are. Intervals are bootstrapped over sources.
 
 `--sheet DIR --portraits FILE...` writes pictures for a blind comparison, left and right in hidden
 order, and `key.json`, not to be opened before the votes are cast; `--tally DIR/key.json VOTES`
@@ -12,6 +13,7 @@ counts a text file of lines such as `3 left`, `4 right` or `5 same`.
 """
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -33,6 +35,7 @@ from obverse.generator.refine_data import (
     MouthPairs,
     Witness,
     draw_speech_faces,
+    flat_mouth,
     is_held_out,
     photograph_pairs,
     sitter_pairs,
@@ -120,6 +123,21 @@ def _measured(pairs: MouthPairs, net: MouthNet, distance: Distance | None) -> di
     return {name: np.mean(values, axis=0) for name, values in rows.items()}
 
 
+def _laid_out(pairs: MouthPairs) -> MouthPairs:
+    """Return pairs whose drawings have flat teeth where the truth has teeth: what is left to paint
+    is detail and light, since against teeth in another place any detail counts as an error.
+    """
+    flat = np.empty_like(pairs.drawn)
+    for moment in np.ndindex(pairs.drawn.shape[:2]):
+        flat[moment] = flat_mouth(
+            pairs.truth[moment],
+            pairs.drawn[moment],
+            pairs.opening[moment],
+            pairs.appearance[:3],
+        )
+    return dataclasses.replace(pairs, drawn=flat)
+
+
 def _summary(sources: list[dict[str, Floats]], rng: np.random.Generator) -> dict[str, Any]:
     summary: dict[str, Any] = {"sources": len(sources)}
     for name in sources[0] if sources else ():
@@ -166,7 +184,11 @@ def measure(
     """Return the measures of held-out photographs and sitters, refiner off and on."""
     net, reader = MouthNet(weights), FaceReader()
     distance = _perceptual(features) if features else None
-    found: dict[str, list[dict[str, Floats]]] = {"photographs": [], "sitters": []}
+    found: dict[str, list[dict[str, Floats]]] = {
+        "photographs": [],
+        "photographs_laid_out": [],
+        "sitters": [],
+    }
     for path in sorted(photographs.iterdir()) if photographs else ():
         source = f"photograph-{path.stem}"
         if not is_held_out(source):
@@ -178,6 +200,7 @@ def measure(
         made = photograph_pairs(source, portrait, pairs, np.random.default_rng(seed))
         if made is not None:
             found["photographs"].append(_measured(made, net, distance))
+            found["photographs_laid_out"].append(_measured(_laid_out(made), net, distance))
     number = 0
     while len(found["sitters"]) < sitters:
         if is_held_out(f"sitter-{number}"):

@@ -97,7 +97,7 @@ def generate(
             file with one: an `.npz` (`Motion.save`) or a video of somebody.
         pose: whose head is followed in place of the performer's own.
         expression: whose face is followed, but for what the speech does to the mouth.
-        refine: whether the refiner repaints mouth and eyes; None is `RenderConfig`'s choice.
+        refine: whether the refiner repaints the open mouth; None is `RenderConfig`'s choice.
         encode: encoder settings.
         identity: who signs; None is this installation's development identity.
         registry: where the mark and the manifest are kept; None is the user's own.

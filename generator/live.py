@@ -70,7 +70,7 @@ def live(
         controls: how it is performed; the model must be one that streams.
         pose: whose head is followed: a `Motion`, or a file with one.
         expression: whose face is followed.
-        refine: whether the refiner repaints mouth and eyes; None is `RenderConfig`'s choice.
+        refine: whether the refiner repaints the open mouth; None is `RenderConfig`'s choice.
         config: how it is cut and paced.
         encode: encoder settings.
         identity: who signs; None is this installation's development identity.

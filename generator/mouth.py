@@ -44,7 +44,7 @@ _MATERIALS = {
 }
 _ROWS = {part: row for row, part in enumerate(_MATERIALS)}
 _ROW_PX = 4
-_GAP_SHADE = 0.4  # of the light that the groove between two teeth loses
+_GAP_SHADE = 0.25  # of the light that the groove between two teeth loses
 # Interocular distances from the middle: where the corners' shadow begins, its width, and how far a
 # head turned to the side moves it.
 _SHADOW_FROM, _SHADOW_WIDTH, _SHADOW_SHIFT = 0.12, 0.22, 0.2

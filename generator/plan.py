@@ -53,6 +53,7 @@ class CorpusPlan:
     size: int = 512  # px of the square frames, even
     seconds: float | None = None  # every clip's length; None: as long as its sentence
     seed: int = 0
+    refine: bool = True  # whether the refiner repaints the mouths of synthetic clips
     split: Mapping[Split, float] = dataclasses.field(
         default_factory=lambda: {"train": 0.5, "val": 0.2, "test": 0.3}
     )  # shares of the identities, and of the voices
@@ -85,6 +86,8 @@ class CorpusPlan:
             )
         if self.seconds is not None and not 0.4 <= self.seconds <= 3600:
             raise ConfigError(f"a plan's clips last {self.seconds} s; they may last 0.4 to 3600.")
+        if not isinstance(self.refine, bool):
+            raise ConfigError(f"a plan's refine is {self.refine!r}; it must be true or false.")
         if not 0 <= self.seed < 1 << 63:
             raise ConfigError(f"a plan's seed is {self.seed}; it must be {_SEEDS}.")
         _require_split(self.split)
@@ -174,6 +177,7 @@ class Scene:
     controls: PerformanceConfig
     split: Split
     size: int
+    refine: bool  # of the synthetic takes
     encode: EncodeConfig
     twin: Take
     takes: tuple[Take, ...]
@@ -307,6 +311,7 @@ def _scene(
         "seconds": plan.seconds,
         "controls": dataclasses.asdict(controls),
         "size": plan.size,
+        "refine": plan.refine,
         "encode": dataclasses.asdict(plan.encode),
         "tool": f"obverse {obverse.__version__}",
     }
@@ -326,6 +331,7 @@ def _scene(
         controls=controls,
         split=split,
         size=plan.size,
+        refine=plan.refine,
         encode=plan.encode,
         twin=take(None),
         takes=tuple(take(method) for method in plan.methods),

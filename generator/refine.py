@@ -28,6 +28,10 @@ __all__ = [
     "APPEARANCE",
     "CROP_HEIGHT",
     "CROP_WIDTH",
+    "INNER",
+    "NET_HEIGHT",
+    "NET_WIDTH",
+    "SPAN",
     "MouthCrop",
     "MouthNet",
     "Refiner",
@@ -39,15 +43,22 @@ FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 CROP_WIDTH, CROP_HEIGHT = 128, 80  # px
-_SPAN = 1.3  # interocular distances across the crop: a wide smile with its corners
+_MARGIN = 8  # px of the crop's border where nothing changes but for the feather
+# The network sees what may change and no more.
+_BORDER = 4  # px
+NET_WIDTH, NET_HEIGHT = CROP_WIDTH - 2 * _BORDER, CROP_HEIGHT - 2 * _BORDER
+INNER = np.s_[_BORDER : CROP_HEIGHT - _BORDER, _BORDER : CROP_WIDTH - _BORDER]
+SPAN = 1.3  # interocular distances across the crop: a wide smile with its corners
 _LANDMARKS = 468
 # Interocular distances between the lips: below the first the mouth is shut and left alone, from the
 # second on the network's word counts in full.
 _SHUT, _OPEN = 0.012, 0.05
 _RIM_PX = 4  # of the crop: how far outside the opening lips may change
 _FEATHER_PX = 2.0
+_DARKENED = 0.45  # of its light that a pixel may lose: a groove between teeth is no slit
 _SUBPIXEL_BITS = 4
 _LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA32 = _LUMA.astype(np.float32)
 # The colour of white in the picture's light, that of the teeth the still shows, and whether it
 # shows any; colours in [0, 1].
 APPEARANCE = (
@@ -120,7 +131,7 @@ def crop_mouth(sheet: FloatArray) -> MouthCrop | None:
     across = (upper[-1] - upper[0]).astype(np.float64)
     length = max(float(np.linalg.norm(across)), 1e-6)
     unit = across / length
-    step = _SPAN * size / CROP_WIDTH
+    step = SPAN * size / CROP_WIDTH
     to_frame = np.empty((2, 3))
     to_frame[:, 0] = unit * step
     to_frame[:, 1] = np.array([-unit[1], unit[0]]) * step
@@ -142,7 +153,6 @@ def crop_mouth(sheet: FloatArray) -> MouthCrop | None:
     return MouthCrop(to_frame, opening.astype(np.float32) / 255.0, soft)
 
 
-_MARGIN = 8  # px of the crop's border that never change; wider than the feather
 _DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RIM_PX + 1, 2 * _RIM_PX + 1))
 
 
@@ -192,7 +202,7 @@ class MouthNet:
         """
         path = path or weight_path("obverse.generator", "refiner.onnx")
         self._session: Any = onnx_session(path)
-        self._planes = np.empty((1, 4, CROP_HEIGHT, CROP_WIDTH), np.float32)
+        self._planes = np.empty((1, 4, NET_HEIGHT, NET_WIDTH), np.float32)
 
     def change(
         self, pixels: Image, opening: FloatArray, region: FloatArray, appearance: FloatArray
@@ -206,13 +216,29 @@ class MouthNet:
             appearance: `[len(APPEARANCE)]` of `mouth_appearance`.
         """
         planes = self._planes
-        np.multiply(pixels.transpose(2, 0, 1), np.float32(1 / 255), out=planes[0, :3])
-        planes[0, 3] = opening
+        np.multiply(pixels[INNER].transpose(2, 0, 1), np.float32(1 / 255), out=planes[0, :3])
+        planes[0, 3] = opening[INNER]
         (change,) = self._session.run(
             ["change"], {"planes": planes, "appearance": appearance[None]}
         )
-        scaled = change[0] * (region * np.float32(255.0))
-        return np.ascontiguousarray(scaled.transpose(1, 2, 0), dtype=np.float32)
+        scaled = np.zeros((CROP_HEIGHT, CROP_WIDTH, 3), np.float32)
+        may_change = np.flatnonzero(region[INNER].any(1))
+        if not len(may_change):
+            return scaled
+        rows = slice(int(may_change[0]), int(may_change[-1]) + 1)
+        # Light and detail are the network's, colour is not: what becomes darker keeps its own, what
+        # becomes lighter takes that of white in the portrait's light, and never more of it.
+        lightest = np.maximum(appearance[:3], appearance[3:6] * appearance[6]) * np.float32(255.0)
+        own = pixels[INNER][rows].astype(np.float32)
+        luma = own @ _LUMA32
+        lighter = np.tensordot(_LUMA32, change[0, :, rows], 1)
+        lighter *= region[INNER][rows] * np.float32(255.0)
+        np.maximum(lighter, luma * np.float32(-_DARKENED), out=lighter)
+        tint = own / np.maximum(luma, np.float32(1.0))[..., None]
+        tint[lighter > 0] = lightest / max(float(lightest @ _LUMA32), 1.0)
+        ceiling = np.maximum(lightest - own, np.float32(0.0))
+        np.minimum(lighter[..., None] * tint, ceiling, out=scaled[INNER][rows])
+        return scaled
 
 
 class Refiner:

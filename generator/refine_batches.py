@@ -12,17 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from obverse.generator.refine import APPEARANCE, CROP_HEIGHT, CROP_WIDTH
+from obverse.generator.refine import APPEARANCE, CROP_HEIGHT, CROP_WIDTH, INNER
 from obverse.generator.refine_data import MouthPairs, flat_mouth
 
 __all__ = ["Batch", "BatchConfig", "Pool", "draw_batch", "read_pool"]
 
 Image = npt.NDArray[np.uint8]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_MIDDLE = np.s_[:, :, 12:68, 8:120]  # of the crops; what lies around it rarely changes
 # Of white's luma: a mouth drawn this much lighter or darker than the truth shows something else
 # there, such as a tooth for the dark, and teaches nothing.
 _ANOTHER_THING = 0.12
+_WIDE_PX = 2.5  # of the crop, a Gaussian's deviation: about half a tooth
+_CRISP, _CRISP_PX = 0.8, 1.2  # how much sharper a drawing becomes, and of what width of detail
 
 
 class BatchConfig(Protocol):
@@ -98,7 +99,7 @@ class Batch:
     planes: torch.Tensor  # [2B, 4, H, W]; moment by moment, both frames together
     truth: torch.Tensor  # [2B, 3, H, W]
     region: torch.Tensor  # [2B, 1, H, W]
-    trust: torch.Tensor  # [2B, 1, H, W] in [0, 1], where the drawing shows what the truth does
+    aligned: torch.Tensor  # [2B, 1, 1, 1] 1 where drawn teeth stand where the truth's do, else 0
     appearance: torch.Tensor  # [2B, A]
 
     def to(self, device: torch.device) -> "Batch":
@@ -123,23 +124,28 @@ def draw_batch(
     photographs: Pool, sitters: Pool, config: BatchConfig, rng: np.random.Generator
 ) -> Batch:
     """Draw moments of photographs and sitters, each in a light of its own."""
-    rows: list[list[npt.NDArray[np.float32]]] = [[], [], [], [], []]
+    rows: list[list[npt.NDArray[np.float32]]] = [[], [], [], []]
+    aligned: list[float] = []
     for _ in range(config.batch):
         drawn_sitter = len(sitters) and (not len(photographs) or rng.random() < config.sitter_share)
         pool = sitters if drawn_sitter else photographs
         index = int(rng.integers(len(pool)))
         flat = rng.random() < config.flat_share
-        trust = _trust(pool, index, flat)
         shown = (pool.flat if flat else pool.drawn)[index].astype(np.float32) / 255.0
         truth = pool.truth[index].astype(np.float32) / 255.0
         opening = pool.opening[index].astype(np.float32)[..., None] / 255.0
         region = pool.region[index].astype(np.float32)[..., None] / 255.0
         told = pool.appearance[index].copy()
+        aligned += [float(flat)] * 2
+        if flat:
+            shown = _hinted(shown, truth, opening, rng)
+        else:
+            truth = _reachable(shown, truth, opening, _trust(pool, index))
         if rng.random() < 0.5:
             told[3:] = 0.0
         if rng.random() < 0.5:
             # The mouth as drawn is wrong in light and softness; what is true stays.
-            gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.06, 3))
+            gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.10, 3))
             blur = float(rng.uniform(0.3, 2.0))
             inside = np.stack([cv2.GaussianBlur(s, (0, 0), blur) for s in shown]) * gain
             shown = shown + opening * (np.clip(inside, 0, 1).astype(np.float32) - shown)
@@ -151,31 +157,65 @@ def draw_batch(
             shown = np.stack([cv2.GaussianBlur(s, (0, 0), blur) for s in shown])
             truth = np.stack([cv2.GaussianBlur(s, (0, 0), blur) for s in truth])
         if rng.random() < 0.5:
-            shown, truth, opening, region, trust = (
-                np.flip(part, 2) for part in (shown, truth, opening, region, trust)
+            shown, truth, opening, region = (
+                np.flip(part, 2) for part in (shown, truth, opening, region)
             )
         truth = shown + np.minimum(region * 4.0, 1.0) * (truth - shown)
         rows[0].append(np.concatenate([shown, opening], -1))
         rows[1].append(truth)
         rows[2].append(region)
-        rows[3].append(trust)
-        rows[4].append(np.repeat(told[None], 2, 0))
-    planes, truths, regions, trusts = (
+        rows[3].append(np.repeat(told[None], 2, 0))
+    planes, truths, regions = (
         torch.from_numpy(
             np.ascontiguousarray(
-                np.concatenate(part).transpose(0, 3, 1, 2)[_MIDDLE], dtype=np.float32
+                np.concatenate(part)[:, *INNER].transpose(0, 3, 1, 2), dtype=np.float32
             )
         )
-        for part in rows[:4]
+        for part in rows[:3]
     )
-    return Batch(planes, truths, regions, trusts, torch.from_numpy(np.concatenate(rows[4])))
+    flats = torch.tensor(aligned, dtype=torch.float32)[:, None, None, None]
+    return Batch(planes, truths, regions, flats, torch.from_numpy(np.concatenate(rows[3])))
 
 
-def _trust(pool: Pool, index: int, flat: bool) -> npt.NDArray[np.float32]:
+def _hinted(
+    shown: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    opening: npt.NDArray[np.float32],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float32]:
+    """Return flat mouths [2, H, W, 3] with a faint, soft trace of the truth's teeth, as the
+    renderer draws the grooves between them: what the network makes sharp stands where it is told.
+    """
+    strength = float(rng.uniform(0.2, 1.3))
+    blur = float(rng.uniform(0.9, 1.8))
+    traces = [
+        cv2.GaussianBlur(luma, (0, 0), blur) - cv2.GaussianBlur(luma, (0, 0), 4.0)
+        for luma in truth @ _LUMA
+    ]
+    tint = shown / np.maximum((shown @ _LUMA)[..., None], 1e-2)
+    hinted = shown + strength * opening * tint * np.stack(traces)[..., None]
+    return np.asarray(np.clip(hinted, 0, 1), np.float32)
+
+
+def _reachable(
+    drawn: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    opening: npt.NDArray[np.float32],
+    trust: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Return what can be asked of a drawn mouth [2, H, W, 3] whose teeth are not the truth's.
+
+    Light and colour come from the truth, over about half a tooth; edges stay where they were drawn
+    and become crisp.
+    """
+    wide = [cv2.GaussianBlur(wrong, (0, 0), _WIDE_PX) for wrong in trust * (truth - drawn)]
+    soft = [cv2.GaussianBlur(frame, (0, 0), _CRISP_PX) for frame in drawn]
+    crisp = drawn + _CRISP * opening * (drawn - np.stack(soft))
+    return np.asarray(np.clip(crisp + np.stack(wide), 0, 1), np.float32)
+
+
+def _trust(pool: Pool, index: int) -> npt.NDArray[np.float32]:
     """Return [2, H, W, 1] how far a moment's drawing shows what the truth does."""
-    shape = (*pool.opening[index].shape, 1)
-    if flat:
-        return np.ones(shape, np.float32)
     white = max(float(pool.appearance[index, :3] @ _LUMA) * 255.0, 1.0)
     apart = (pool.drawn[index].astype(np.float32) - pool.flat[index]) @ _LUMA / white
     near = [cv2.GaussianBlur(np.exp(-((a / _ANOTHER_THING) ** 2)), (0, 0), 1.5) for a in apart]

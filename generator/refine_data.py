@@ -40,6 +40,7 @@ from obverse.generator.portrait import Portrait, make_portrait, read_portrait
 from obverse.generator.refine import (
     CROP_HEIGHT,
     CROP_WIDTH,
+    SPAN,
     MouthCrop,
     crop_mouth,
     mouth_appearance,
@@ -70,6 +71,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _HELD_OUT_ONE_IN = 8
 _PARTED = 0.05  # interocular distances between the lips from which a photograph shows its mouth
 _MISS = 0.03  # interocular distances, root mean square: what the reopened lips may be off
+# A mouth this wide open (interocular distances) whose lower half is this light beside its lightest
+# parts is filled by a tongue that is put out; what it would teach is no speech.
+_WIDE, _FILLED = 0.3, 0.6
 _TURNED = np.deg2rad(40.0)  # beyond, the far half of a mouth is guessed by everybody
 _MOUTH = tuple(
     index
@@ -297,7 +301,23 @@ def photograph_pairs(
                 both.append(moment)
         if len(both) == 2:
             moments.append((both[0], both[1]))
-    return _pairs(source, portrait, moments) if moments else None
+    if not moments or _tongue_out(moments[0][0]):
+        return None
+    return _pairs(source, portrait, moments)
+
+
+def _tongue_out(moment: Moment) -> bool:
+    _, truth, opening, _ = moment
+    inside = opening > 127
+    high = np.flatnonzero(inside.any(1))
+    if inside.sum(0).max() < _WIDE * CROP_WIDTH / SPAN:
+        return False
+    luma = cv2.medianBlur(truth, 5).astype(np.float32) @ _LUMA
+    y, x = np.indices(inside.shape)
+    low = inside & (y > high[0] + 0.6 * len(high)) & (abs(x - (CROP_WIDTH - 1) / 2) < 16)
+    if not low.any():
+        return False
+    return bool(np.median(luma[low]) > _FILLED * np.quantile(luma[inside], 0.95))
 
 
 def sitter_pairs(

@@ -55,7 +55,7 @@ class RenderConfig:
     size: Literal[256, 512, 1024] | int = 512  # px of the frame's longer side, even
     expression_gain: float = 1.0  # 1 moves the face as the motion says
     head_gain: float = 1.0
-    refine: bool = False  # let a small network repaint mouth and eyes
+    refine: bool = True  # let a small network repaint the open mouth
 
     def __post_init__(self) -> None:
         """Refuse sizes that video cannot hold."""

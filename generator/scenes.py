@@ -134,12 +134,12 @@ def _sitter(seed: int) -> Sitter:
 
 
 @functools.lru_cache(maxsize=1)
-def _renderer(seed: int, size: int, still: Path) -> Renderer:
+def _renderer(seed: int, size: int, refine: bool, still: Path) -> Renderer:
     """Prepare a sitter's portrait, once for all scenes that this process makes with it in a row."""
     place_file(still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX)))
     # The still's own frame is the performer's, so that both clips of a pair show the same view.
     portrait = read_portrait(still, config=PortraitConfig(framing="picture"))
-    return Renderer(portrait, RenderConfig(size=size))
+    return Renderer(portrait, RenderConfig(size=size, refine=refine))
 
 
 def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registry) -> None:
@@ -162,7 +162,7 @@ def _make_take(
     scene = _scene_of(job)
     assert take.method is not None
     still = job.folder / WORK / "portraits" / f"{scene.sitter}.png"
-    renderer = _renderer(scene.sitter, scene.size, still)
+    renderer = _renderer(scene.sitter, scene.size, scene.refine, still)
     parents = {
         "portrait": sha256_file(still),
         "audio": sha256_file(voiced.source),
@@ -195,7 +195,7 @@ def _draft(scene: Scene, take: Take) -> Clip:
         split=scene.split,
         fps=FPS,
         seed=take.seed,
-        controls=scene.controls.to_dict(),
+        controls=scene.controls.to_dict() | {"refine": scene.refine},
         mask_path=f"{MASKS}/{take.id}.png",
         attributes=_sitter(scene.sitter).attributes,
         rights="synthetic",

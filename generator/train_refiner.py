@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from obverse.errors import ConfigError, InputError
-from obverse.generator.refine import APPEARANCE, CROP_HEIGHT, CROP_WIDTH
+from obverse.generator.refine import APPEARANCE, INNER, NET_HEIGHT, NET_WIDTH
 from obverse.generator.refine_batches import Batch, Pool, draw_batch, read_pool
 from obverse.generator.refine_data import RefineDataConfig, build_pairs
 from obverse.generator.refine_net import Adversary, PerceptualDistance, RefinerNet
@@ -52,11 +52,11 @@ class TrainRefinerConfig:
     sitters: int = 24
     pairs: int = 8  # moments a source
     seed: int = 11
-    steps: int = 4000
+    steps: int = 3000
     batch: int = 6  # moments of two frames each, a process
     width: int = 16  # channels at half resolution; multiples of 8 run fastest
     rate: float = 1e-3
-    sitter_share: float = 0.15  # of a batch: their teeth are drawn, too
+    sitter_share: float = 0.1  # of a batch: their teeth are drawn, too
     flat_share: float = 0.6  # of a batch whose mouths are the truth's own, flattened
     perceptual: float = 0.5
     temporal: float = 1.0
@@ -90,8 +90,7 @@ def _losses(
 ) -> dict[str, torch.Tensor]:
     """Return the terms by name, already weighted."""
     inside = batch.region
-    # Where the drawing shows something else there is no telling what it should look like.
-    truth = made.detach() + batch.trust * (batch.truth - made.detach())
+    truth = batch.truth
     area = inside.sum() * 3.0 + 1e-3
     terms = {"colour": (inside * (made - truth).abs()).sum() / area}
     slopes = zip(_gradients(made), _gradients(truth), strict=True)
@@ -139,17 +138,16 @@ def _report(
         before: list[float] = []
         after: list[float] = []
         for index in range(len(pool)):
-            opening = pool.opening[index][..., None]
-            planes = np.concatenate([pool.drawn[index], opening], -1).transpose(0, 3, 1, 2)
-            batch = Batch(
-                torch.from_numpy(planes.astype(np.float32) / 255.0),
+            shown = np.concatenate([pool.drawn[index], pool.opening[index][..., None]], -1)
+            planes, truth, region = (
                 torch.from_numpy(
-                    pool.truth[index].transpose(0, 3, 1, 2).astype(np.float32) / 255.0
-                ),
-                torch.from_numpy(pool.region[index][:, None].astype(np.float32) / 255.0),
-                torch.ones(2, 1, CROP_HEIGHT, CROP_WIDTH),
-                torch.from_numpy(np.repeat(pool.appearance[index][None], 2, 0)),
-            ).to(device)
+                    np.ascontiguousarray(part[:, *INNER].transpose(0, 3, 1, 2), np.float32) / 255.0
+                )
+                for part in (shown, pool.truth[index], pool.region[index][..., None])
+            )
+            told = torch.from_numpy(np.repeat(pool.appearance[index][None], 2, 0))
+            aligned = torch.ones(len(planes), 1, 1, 1)
+            batch = Batch(planes, truth, region, aligned, told).to(device)
             for made, found in ((batch.planes[:, :3], before), (_painted(net, batch), after)):
                 error = (batch.region * (made - batch.truth) ** 2).sum((1, 2, 3))
                 mean = error / (3.0 * batch.region.sum((1, 2, 3)) + 1e-3)
@@ -227,16 +225,19 @@ def train(config: TrainRefinerConfig) -> dict[str, dict[str, float]]:
             terms = _losses(made, batch, config, perceptual if looks else None)
             opening = batch.planes[:, 3:]
             if config.adversarial > 0 and step >= config.adversary_from:
+                # Where detail has no truth of its own, a critic would have the network paint
+                # whatever fools it: of the painted mouths it judges the aligned alone.
+                judged = batch.aligned / batch.aligned.mean().clamp_min(0.1)
                 true_score = adversary(batch.truth, opening)
                 false_score = adversary(made.detach(), opening)
-                contest = (
-                    functional.relu(1 - true_score).mean() + functional.relu(1 + false_score).mean()
-                )
+                contest = functional.relu(1 - true_score).mean()
+                contest = contest + (judged * functional.relu(1 + false_score)).mean()
                 opponent.zero_grad()
                 torch.autograd.backward(contest)
                 _share_gradients(adversary)
                 opponent.step()
-                terms["adversary"] = -config.adversarial * adversary(made, opening).mean()
+                score = (judged * adversary(made, opening)).mean()
+                terms["adversary"] = -config.adversarial * score
             loss = torch.stack(list(terms.values())).sum()
             optimiser.zero_grad()
             torch.autograd.backward(loss)
@@ -277,7 +278,7 @@ def _write(
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             net,
-            (torch.zeros(1, 4, CROP_HEIGHT, CROP_WIDTH), torch.zeros(1, len(APPEARANCE))),
+            (torch.zeros(1, 4, NET_HEIGHT, NET_WIDTH), torch.zeros(1, len(APPEARANCE))),
             str(path),
             input_names=["planes", "appearance"],
             output_names=["change"],
@@ -296,8 +297,9 @@ def _write(
         ),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "preprocessing": (
-            f"planes [1, 4, {CROP_HEIGHT}, {CROP_WIDTH}]: the mouth crop of "
-            "obverse.generator.refine.crop_mouth, RGB in [0, 1], and its opening; appearance "
+            f"planes [1, 4, {NET_HEIGHT}, {NET_WIDTH}]: the mouth crop of "
+            "obverse.generator.refine.crop_mouth without its margin, RGB in [0, 1], and its "
+            "opening; appearance "
             f"[1, {len(APPEARANCE)}]: {', '.join(APPEARANCE)}; output: change of colour in [-1, "
             "1], to be multiplied by the crop's region"
         ),

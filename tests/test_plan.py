@@ -62,7 +62,7 @@ def test_each_scene_has_one_twin_and_a_take_by_each_method() -> None:
 def test_a_plan_decides_the_ids() -> None:
     assert lay_out(CorpusPlan()) == lay_out(CorpusPlan())
     first = {name for scene in lay_out(CorpusPlan()) for name in scene.ids()}
-    for changes in ({"seed": 1}, {"size": 256}, {"seconds": 2.0}):
+    for changes in ({"seed": 1}, {"size": 256}, {"seconds": 2.0}, {"refine": False}):
         other = {name for scene in lay_out(CorpusPlan(**changes)) for name in scene.ids()}
         assert not first & other
 
@@ -82,7 +82,11 @@ def test_a_long_clip_is_made_of_several_sentences() -> None:
 
 def test_a_plan_survives_json() -> None:
     plan = CorpusPlan(
-        identities=(3, 4, 5), controls=(PerformanceConfig(gaze_strength=0.5),), seconds=2.5, seed=8
+        identities=(3, 4, 5),
+        controls=(PerformanceConfig(gaze_strength=0.5),),
+        seconds=2.5,
+        seed=8,
+        refine=False,
     )
     assert CorpusPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
@@ -120,6 +124,7 @@ def test_a_plan_is_read_from_yaml(tmp_path: Path) -> None:
         ({"controls": [{}, {}]}, "twice"),
         ({"controls": [{"head_strength": 9}]}, "head_strength"),
         ({"size": 511}, "511"),
+        ({"refine": "yes"}, "refine is 'yes'; it must be true or false"),
         ({"size": "big"}, "big"),
         ({"seconds": 0.01}, "0.01"),
         ({"seconds": "long"}, "seconds is 'long'; it must be a number"),

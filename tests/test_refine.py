@@ -16,6 +16,8 @@ from obverse.generator.refine import (
     APPEARANCE,
     CROP_HEIGHT,
     CROP_WIDTH,
+    NET_HEIGHT,
+    NET_WIDTH,
     MouthNet,
     Refiner,
     crop_mouth,
@@ -47,11 +49,11 @@ def drawn(portrait: Portrait) -> tuple[npt.NDArray[np.uint8], Floats, Floats]:
 def net(tmp_path_factory: pytest.TempPathFactory) -> MouthNet:
     """A network that lightens what is dark and darkens what is light, by a third."""
     planes = helper.make_tensor_value_info(
-        "planes", TensorProto.FLOAT, [1, 4, CROP_HEIGHT, CROP_WIDTH]
+        "planes", TensorProto.FLOAT, [1, 4, NET_HEIGHT, NET_WIDTH]
     )
     told = helper.make_tensor_value_info("appearance", TensorProto.FLOAT, [1, len(APPEARANCE)])
     change = helper.make_tensor_value_info(
-        "change", TensorProto.FLOAT, [1, 3, CROP_HEIGHT, CROP_WIDTH]
+        "change", TensorProto.FLOAT, [1, 3, NET_HEIGHT, NET_WIDTH]
     )
     weight = np.zeros((3, 4, 1, 1), np.float32)
     weight[range(3), range(3)] = -1 / 3
@@ -177,6 +179,40 @@ def test_painting_is_deterministic_and_stays_near_the_mouth(
     middle = sheet[[*LIPS_INNER_UPPER, *LIPS_INNER_LOWER], :2].mean(0)
     assert np.abs(columns - middle[0]).max() < 0.8 * size
     assert np.abs(rows - middle[1]).max() < 0.6 * size
+
+
+def test_a_change_has_the_portraits_colours_and_never_outshines_its_white(net: MouthNet) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (CROP_HEIGHT, CROP_WIDTH, 3)).astype(np.uint8)
+    everywhere = np.ones((CROP_HEIGHT, CROP_WIDTH), np.float32)
+    golden = np.array([0.8, 0.6, 0.3, 0.0, 0.0, 0.0, 0.0], np.float32)
+    change = net.change(pixels, everywhere, everywhere, golden)
+    painted = pixels + change
+    assert (painted <= np.maximum(pixels, 255 * golden[:3]) + 0.01).all()
+    assert painted.min() > -0.01
+    # What becomes darker keeps its hue, and half of its light and more.
+    darker = (change < 0).all(-1)
+    assert darker.any()
+    kept = painted[darker] / np.maximum(pixels[darker], 1)
+    assert kept.min() > 0.5
+    hue = np.ptp(kept, axis=-1)[pixels[darker].min(-1) > 0]
+    assert hue.max() < 1e-3
+    # Teeth that the still shows may be as light as they are there.
+    seen = np.array([0.8, 0.6, 0.3, 0.9, 0.85, 0.8, 1.0], np.float32)
+    more = net.change(pixels, everywhere, everywhere, seen)
+    assert ((pixels + more > 255 * golden[:3] + 1) & (more > 0)).any()
+
+
+def test_the_weights_that_ship_paint_an_open_mouth(
+    portrait: Portrait, drawn: tuple[npt.NDArray[np.uint8], Floats, Floats]
+) -> None:
+    frame, sheet, face = drawn
+    painted = frame.copy()
+    Refiner(portrait, sheet, frame.shape[1], frame.shape[0]).paint(painted, sheet, face)
+    assert (painted != frame).any()
+    renderer = Renderer(portrait)
+    assert renderer.config.refine
+    assert (renderer.frame(face, np.zeros(3), np.zeros(3)) == painted).all()
 
 
 def test_sealed_lips_are_left_as_drawn(portrait: Portrait, refiner: Refiner) -> None:

@@ -23,7 +23,7 @@ from obverse.generator.refine_data import (
 from obverse.generator.render import Renderer
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "portraits" / "synthetic"
-SMILING = "28cbdb1ae7.jpg"
+SMILING, TONGUE_OUT = "28cbdb1ae7.jpg", "314cefabb3.jpg"
 
 
 def test_one_source_in_eight_is_held_out_and_stays_so() -> None:
@@ -113,6 +113,12 @@ def test_a_smiling_photograph_is_closed_and_opened_again() -> None:
     outside = pairs.region == 0
     assert np.abs(pairs.drawn.astype(float) - pairs.truth)[outside].mean() < 6
     assert np.abs(pairs.drawn.astype(float) - pairs.truth)[inside].mean() > 15
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="the photographs are not here")
+def test_a_tongue_that_is_put_out_teaches_nothing() -> None:
+    portrait = read_portrait(PHOTOGRAPHS / TONGUE_OUT)
+    assert photograph_pairs("photograph-x", portrait, 1, np.random.default_rng(0)) is None
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:

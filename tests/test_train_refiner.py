@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from obverse.errors import ConfigError, InputError
-from obverse.generator.refine import APPEARANCE, CROP_HEIGHT, CROP_WIDTH
+from obverse.generator.refine import APPEARANCE, CROP_HEIGHT, CROP_WIDTH, NET_HEIGHT, NET_WIDTH
 from obverse.generator.refine_data import MouthPairs, is_held_out
 from obverse.weights import onnx_session, sha256_file
 
@@ -54,8 +54,8 @@ def config(tmp_path: Path) -> TrainRefinerConfig:
 def test_a_new_network_changes_nothing() -> None:
     net = RefinerNet(8).eval()
     with torch.no_grad():
-        change = net(torch.rand(2, 4, CROP_HEIGHT, CROP_WIDTH), torch.rand(2, len(APPEARANCE)))
-    assert change.shape == (2, 3, CROP_HEIGHT, CROP_WIDTH)
+        change = net(torch.rand(2, 4, NET_HEIGHT, NET_WIDTH), torch.rand(2, len(APPEARANCE)))
+    assert change.shape == (2, 3, NET_HEIGHT, NET_WIDTH)
     assert float(change.abs().max()) == 0.0
 
 
@@ -73,7 +73,7 @@ def test_training_writes_weights_that_run_and_goes_on_where_it_stopped(
     card = yaml.safe_load((config.output / "refiner.card.yaml").read_text(encoding="utf-8"))
     assert card["sha256"] == sha256_file(config.output / "refiner.onnx")
     session = onnx_session(config.output / "refiner.onnx")
-    planes = np.random.default_rng(0).random((1, 4, CROP_HEIGHT, CROP_WIDTH), np.float32)
+    planes = np.random.default_rng(0).random((1, 4, NET_HEIGHT, NET_WIDTH), np.float32)
     told = np.full((1, len(APPEARANCE)), 0.5, np.float32)
     (change,) = session.run(["change"], {"planes": planes, "appearance": told})
     state = torch.load(config.work / "refiner.pt", weights_only=True)

@@ -47,6 +47,11 @@ __all__ = ["corpus"]
 @click.option(
     "--seconds", type=float, help="Length of every clip; without it, that of its sentence."
 )
+@click.option(
+    "--refine",
+    type=click.Choice(["on", "off"]),
+    help="Whether a small network repaints the mouths of synthetic clips; on.",
+)
 @click.option("--workers", type=int, help="Processes; without it, one a core.")
 @click.option("--force", is_flag=True, help="Throw away the corpus that is in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -64,6 +69,7 @@ def corpus(
     seed: int | None,
     size: int | None,
     seconds: float | None,
+    refine: str | None,
     workers: int | None,
     force: bool,
     as_json: bool,
@@ -98,6 +104,7 @@ def corpus(
         "seed": seed,
         "size": size,
         "seconds": seconds,
+        "refine": None if refine is None else refine == "on",
     }
     given = [name for name, value in options.items() if value is not None]
     if plan is not None and given:

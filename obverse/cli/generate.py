@@ -256,7 +256,7 @@ def show_clip(clip: Clip, as_json: bool) -> None:
 @click.option(
     "--refine",
     type=click.Choice(["on", "off"]),
-    help="Whether a small network repaints mouth and eyes.",
+    help="Whether a small network repaints the open mouth; on.",
 )
 @click.option("--force", is_flag=True, help="Replace a clip that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the clip's record as one JSON object.")

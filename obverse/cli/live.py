@@ -74,7 +74,7 @@ _LINES_FAST = ("look_ahead_ms", "steady_fps")  # the others would tell of queues
 @click.option(
     "--refine",
     type=click.Choice(["on", "off"]),
-    help="Whether a small network repaints mouth and eyes.",
+    help="Whether a small network repaints the open mouth; on.",
 )
 @click.option("--force", is_flag=True, help="Replace a performance that is in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
