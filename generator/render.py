@@ -18,7 +18,7 @@ from obverse.errors import ConfigError
 from obverse.generator.back_layer import BackLayer, make_back_layer
 from obverse.generator.canvas import Atlas, Canvas
 from obverse.generator.eye_patch import EyePatch, make_eye
-from obverse.generator.fit import FittedHead, eased, fit_head
+from obverse.generator.fit import SKIN_LANDMARKS, FittedHead, eased, fit_head
 from obverse.generator.head import HeadModel
 from obverse.generator.lids import make_lid
 from obverse.generator.motion import Motion, rotation_matrix
@@ -153,9 +153,11 @@ class Renderer:
             part(points, opening.upper, opening.lower, self.relief.down, seal_px)
         sheet = self._place(points, self.relief.head_weight, turn, move, body)
         self._draw_back(turn, move, body)
+        around, face = self._whole_sheet if body else self._moving_sheet
+        self._canvas.draw(sheet, around, self._sheet_attributes, self._atlas)
         self._draw_eyes(sheet, coefficients, turn, move)
         self._draw_mouth(sheet, coefficients, turn, move)
-        self._draw_sheet(sheet, self._whole_sheet if body else self._moving_sheet)
+        self._draw_face(sheet, self._seen(sheet, face))
         self._draw_lids(sheet)
         image = self._canvas.rgb()
         if self._painter is not None:
@@ -267,12 +269,45 @@ class Renderer:
         return sheet[opening.contour, :2]
 
     @functools.cached_property
-    def _moving_sheet(self) -> npt.NDArray[np.int32]:
-        return np.ascontiguousarray(self.relief.triangles[self._moving])
+    def _moving_sheet(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        return self._split(self.relief.triangles[self._moving])
 
     @functools.cached_property
-    def _whole_sheet(self) -> npt.NDArray[np.int32]:
-        return np.ascontiguousarray(self.relief.triangles)
+    def _whole_sheet(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        return self._split(self.relief.triangles)
+
+    def _split(
+        self, triangles: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return what lies around the face, and the face. Seen from the side, the far cheek and
+        what is beyond it lie behind an open mouth, and must be drawn before what is in there.
+        """
+        rims = [rim for each in self._openings() for rim in (each.upper_rim, each.lower_rim)]
+        own = np.concatenate([np.arange(SKIN_LANDMARKS), *rims])
+        face = np.isin(triangles, own).all(1)
+        return np.ascontiguousarray(triangles[~face]), np.ascontiguousarray(triangles[face])
+
+    def _front_turns(self, triangles: npt.NDArray[np.int32]) -> FloatArray:
+        """Return which way round triangles [F, 3] of landmarks go when seen from the front."""
+        return _turns(self._frontal[triangles])
+
+    @functools.cached_property
+    def _frontal(self) -> FloatArray:
+        return self.model.landmarks(self.model.vertices)[:SKIN_LANDMARKS, :2]
+
+    def _seen(self, sheet: FloatArray, triangles: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Leave out what shows its back behind the open mouth: the far cheek of a turned head."""
+        mouth = self.relief.mouth
+        if np.array_equal(sheet[mouth.upper], sheet[mouth.lower]):
+            return triangles  # the lips are sealed
+        lips = sheet[mouth.contour, :2]
+        low, high = lips.min(0), lips.max(0)
+        corners = sheet[triangles, :2]
+        near = (corners.max(1) > low).all(1) & (corners.min(1) < high).all(1)
+        near &= (triangles < SKIN_LANDMARKS).all(1)
+        back = near.nonzero()[0]
+        back = back[_turns(corners[back]) * self._front_turns(triangles[back]) < 0]
+        return np.delete(triangles, back, 0) if len(back) else triangles
 
     @functools.cached_property
     def _sheet_attributes(self) -> FloatArray:
@@ -287,7 +322,7 @@ class Renderer:
     def _openings(self) -> tuple[Opening, ...]:
         return (self.relief.mouth, *self.relief.eyes.values())
 
-    def _draw_sheet(self, sheet: FloatArray, triangles: npt.NDArray[np.int32]) -> None:
+    def _draw_face(self, sheet: FloatArray, triangles: npt.NDArray[np.int32]) -> None:
         attributes = self._sheet_attributes.copy()
         for opening in self._openings():
             self._hang_rims(sheet, attributes, opening)
@@ -380,6 +415,12 @@ class Renderer:
             placed = self._place(eye.rest, None, turn, move)
             opening = self._outline(sheet, self.relief.eyes[side])
             self._canvas.draw(placed, eye.triangles, attributes, self._atlas, opening)
+
+
+def _turns(corners: FloatArray) -> FloatArray:
+    """Return twice the signed areas [F] of triangles [F, 3, 2]."""
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0], np.float32)
 
 
 def _resized(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
