@@ -157,6 +157,20 @@ def test_frames_are_spread_evenly(tmp_path: Path) -> None:
     assert track.crops.mean(axis=(1, 2, 3)) == pytest.approx([25, 75, 125, 175], abs=4)
 
 
+def test_frames_may_be_altered_before_they_are_looked_at(tmp_path: Path) -> None:
+    whole = film(tmp_path / "a.mp4", 100)
+    recipe = CropRecipe(moments=2, min_px=5, size_px=32)
+    seen: list[float] = []
+
+    def invert(image: Image, seconds: float) -> Image:
+        seen.append(seconds)
+        return 255 - image
+
+    (track,) = read_film(whole, recipe, Script([[face(32, 32, 10)]] * 2), invert).tracks
+    assert seen == pytest.approx(track.times)
+    assert track.crops.mean(axis=(1, 2, 3)) == pytest.approx([205, 105], abs=4)
+
+
 def test_a_larger_film_is_measured_in_its_own_pixels(tmp_path: Path) -> None:
     whole = film(tmp_path / "a.mp4", 4)
     seen = [[face(16, 16, 8)]] * 4
