@@ -42,6 +42,7 @@ MESH = 468  # landmarks without the irises
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # stills, films of one frame
 OUTER_EYES = (33, 263)
 LIPS = (61, 291, 0, 17)  # corners, top, bottom
+LARGE_PX = 48  # of the searched picture; from here on as many are found as at any size
 MOUTH_SHARE = 0.5  # side of the mouth's region in sides of the face
 
 
@@ -172,21 +173,50 @@ class _Growing:
         )
 
 
+class _Search:
+    """Looks for faces in pictures in turn: at half the size where all faces were large.
+
+    Every few pictures one is searched in full, so that a small face that appears is seen soon, and
+    where fewer faces are seen than in the picture before.
+    """
+
+    def __init__(self, recipe: CropRecipe) -> None:
+        self._full, self._every = recipe.search_px, recipe.search_every
+        self._half = max(64, recipe.search_px // 2)
+        self._since_full = recipe.search_every
+        self._large = False
+        self._count = 0
+
+    def faces(self, image: Image, reader: FaceReader) -> list[Face]:
+        """Return the faces of the next picture, largest first."""
+        self._since_full += 1
+        found: list[Face] = []
+        halved = self._large and self._since_full < self._every
+        if halved:
+            found = reader.survey(image, self._half)
+        if not halved or len(found) < self._count:
+            found = reader.survey(image, self._full)
+            self._since_full = 0
+        scale = min(1.0, self._half / max(image.shape[:2]))
+        self._large = bool(found) and min(face.side for face in found) * scale >= LARGE_PX
+        self._count = len(found)
+        return found
+
+
 def cut_faces(
     moments: Iterable[Moment], recipe: CropRecipe, reader: FaceReader
 ) -> tuple[FaceTrack, ...]:
     """Link and cut the faces in a film's moments; that with most crops first."""
     growing: dict[int, _Growing] = {}
     linker = Linker(recipe)
+    search = _Search(recipe)
     count = 0
     for moment, frames in enumerate(moments):
         count += 1
         seen: dict[int, dict[int, Floats]] = {}
         for index in sorted({*range(0, len(frames), recipe.every), len(frames) - 1}):
             image = frames[index][1]
-            faces = [
-                face for face in reader.survey(image, recipe.search_px) if _large(face, recipe)
-            ]
+            faces = [face for face in search.faces(image, reader) if face.side >= recipe.min_px]
             for number, face in zip(linker.link(moment, image, faces), faces, strict=True):
                 seen.setdefault(number, {})[index] = face.landmarks[:MESH, :2].astype(np.float32)
         for number, found in seen.items():
@@ -203,10 +233,6 @@ def cut_faces(
             ),
         )
     )
-
-
-def _large(face: Face, recipe: CropRecipe) -> bool:
-    return face.side >= recipe.min_px
 
 
 def read_film(
