@@ -8,6 +8,7 @@ which one is `--long` seconds long.
 
 import argparse
 import dataclasses
+import functools
 import json
 import multiprocessing
 import statistics
@@ -76,11 +77,11 @@ def measure_kind(
         faces = held[0]
         if not faces.tracks:
             continue
-        scored.append(cpu_ms(lambda f=faces: score_tracks(f, detector), repeats))  # type: ignore[misc]
+        scored.append(cpu_ms(functools.partial(score_tracks, faces, detector), repeats))
         inputs = detector.windows(faces, faces.tracks[0]).inputs
         if len(inputs[0]):
             one = tuple(np.array(part[:1]) for part in inputs)
-            window.append(cpu_ms(lambda w=one: detector.run(w), 5 * repeats))  # type: ignore[misc]
+            window.append(cpu_ms(functools.partial(detector.run, one), 5 * repeats))
     network = DETECTORS[config.kind].build(config)
     return {
         "backbone": config.backbone,
@@ -137,6 +138,10 @@ def memory(film: Path, seconds: float, folder: Path) -> dict[str, float]:
     return found
 
 
+def _decode(film: Path) -> int:
+    return sum(1 for _ in read_frames(film, threads=1))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="What detection costs.")
@@ -148,10 +153,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     reader = FaceReader()
-    decode = [
-        cpu_ms(lambda f=film: sum(1 for _ in read_frames(f, threads=1)), 1)
-        for film in options.films
-    ]  # type: ignore[misc]
+    decode = [cpu_ms(functools.partial(_decode, film), 1) for film in options.films]
     answer: dict[str, Any] = {
         "machine": machine(),
         "films": len(options.films),

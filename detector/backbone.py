@@ -76,7 +76,7 @@ def build_backbone(name: str, *, pretrained: bool = False, size_px: int | None =
             raise
         raise WeightsError(
             f"the pretrained weights of {name} cannot be fetched ({type(error).__name__}); "
-            "connect to the model hub once, or train from scratch without --pretrained."
+            "connect to the model hub once, or train with --from-scratch."
         ) from error
     assert isinstance(model, nn.Module)
     return model

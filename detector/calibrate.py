@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 from torch import nn
 
 from obverse.clip import Clip, Split
@@ -20,7 +19,15 @@ from obverse.detector.crops import FilmFaces
 from obverse.detector.fit import Progress
 from obverse.detector.fusion import Fusion, fit_weights, is_fusion, load_fusion
 from obverse.detector.kind import Arrays, Sample
-from obverse.detector.runs import CALIBRATION, CARD, CONFIG, WEIGHTS, Detector, load_detector
+from obverse.detector.runs import (
+    CALIBRATION,
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    Detector,
+    copy_exported,
+    load_detector,
+)
 from obverse.detector.score import domain_of, score_tracks
 from obverse.errors import ConfigError, InputError
 
@@ -252,12 +259,7 @@ def train_fusion(
 def _copied(member: Path, run: Path, name: str) -> str:
     """Copy a member into the fusion's folder; returns where it is there."""
     if member.suffix == ".onnx":
-        for ending in (".onnx", ".json", ".card.yaml"):
-            shutil.copyfile(member.with_suffix(ending), run / f"{name}{ending}")
-        card = yaml.safe_load((run / f"{name}.card.yaml").read_text(encoding="utf-8"))
-        card["file"] = f"{name}.onnx"
-        text = yaml.safe_dump(card, sort_keys=False, width=100)
-        (run / f"{name}.card.yaml").write_text(text, encoding="utf-8")
+        copy_exported(member, run / f"{name}.onnx")
         return f"{name}.onnx"
     (run / name).mkdir(exist_ok=True)
     for file in (CONFIG, WEIGHTS, CARD, CALIBRATION):

@@ -7,7 +7,7 @@ that nobody made.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -22,16 +22,27 @@ from obverse.media.audio import read_speech
 from obverse.media.still import read_still
 from obverse.media.video import probe, read_moments
 
-__all__ = ["MESH", "PICTURES", "FaceTrack", "FilmFaces", "cut_faces", "cut_square", "read_film"]
+__all__ = [
+    "MESH",
+    "PICTURES",
+    "Alter",
+    "FaceTrack",
+    "FilmFaces",
+    "cut_faces",
+    "cut_square",
+    "read_film",
+]
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Moment = list[tuple[float, Image]]  # the frames of a burst with their seconds
+Alter = Callable[[Image, float], Image]
 
 MESH = 468  # landmarks without the irises
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # stills, films of one frame
 OUTER_EYES = (33, 263)
 LIPS = (61, 291, 0, 17)  # corners, top, bottom
+LARGE_PX = 48  # of the searched picture; from here on as many are found as at any size
 MOUTH_SHARE = 0.5  # side of the mouth's region in sides of the face
 
 
@@ -162,21 +173,50 @@ class _Growing:
         )
 
 
+class _Search:
+    """Looks for faces in pictures in turn: at half the size where all faces were large.
+
+    Every few pictures one is searched in full, so that a small face that appears is seen soon, and
+    where fewer faces are seen than in the picture before.
+    """
+
+    def __init__(self, recipe: CropRecipe) -> None:
+        self._full, self._every = recipe.search_px, recipe.search_every
+        self._half = max(64, recipe.search_px // 2)
+        self._since_full = recipe.search_every
+        self._large = False
+        self._count = 0
+
+    def faces(self, image: Image, reader: FaceReader) -> list[Face]:
+        """Return the faces of the next picture, largest first."""
+        self._since_full += 1
+        found: list[Face] = []
+        halved = self._large and self._since_full < self._every
+        if halved:
+            found = reader.survey(image, self._half)
+        if not halved or len(found) < self._count:
+            found = reader.survey(image, self._full)
+            self._since_full = 0
+        scale = min(1.0, self._half / max(image.shape[:2]))
+        self._large = bool(found) and min(face.side for face in found) * scale >= LARGE_PX
+        self._count = len(found)
+        return found
+
+
 def cut_faces(
     moments: Iterable[Moment], recipe: CropRecipe, reader: FaceReader
 ) -> tuple[FaceTrack, ...]:
     """Link and cut the faces in a film's moments; that with most crops first."""
     growing: dict[int, _Growing] = {}
     linker = Linker(recipe)
+    search = _Search(recipe)
     count = 0
     for moment, frames in enumerate(moments):
         count += 1
         seen: dict[int, dict[int, Floats]] = {}
         for index in sorted({*range(0, len(frames), recipe.every), len(frames) - 1}):
             image = frames[index][1]
-            faces = [
-                face for face in reader.survey(image, recipe.search_px) if _large(face, recipe)
-            ]
+            faces = [face for face in search.faces(image, reader) if face.side >= recipe.min_px]
             for number, face in zip(linker.link(moment, image, faces), faces, strict=True):
                 seen.setdefault(number, {})[index] = face.landmarks[:MESH, :2].astype(np.float32)
         for number, found in seen.items():
@@ -195,12 +235,17 @@ def cut_faces(
     )
 
 
-def _large(face: Face, recipe: CropRecipe) -> bool:
-    return face.side >= recipe.min_px
-
-
-def read_film(path: Path, recipe: CropRecipe, reader: FaceReader) -> FilmFaces:
+def read_film(
+    path: Path, recipe: CropRecipe, reader: FaceReader, alter: Alter | None = None
+) -> FilmFaces:
     """Return what a recipe cuts out of a film or a still; without tracks when it shows no face.
+
+    Args:
+        path: the film.
+        recipe: how to cut.
+        reader: of faces.
+        alter: is given every frame that is looked at, with its second, before faces are searched
+            for, and returns what is seen in its place; of the same size.
 
     Raises:
         InputError: the film cannot be read.
@@ -212,6 +257,7 @@ def read_film(path: Path, recipe: CropRecipe, reader: FaceReader) -> FilmFaces:
         if stretch > 1:
             smaller = (max(1, round(size[0] / stretch)), max(1, round(size[1] / stretch)))
             image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+        image = image if alter is None else alter(image, 0.0)
         tracks = cut_faces([[(0.0, image)]], recipe, reader)
         if not tracks:  # one picture is worth a patient search: tiles, turned copies
             tracks = cut_faces([[(0.0, image)]], recipe, _Patient(reader))
@@ -221,7 +267,7 @@ def read_film(path: Path, recipe: CropRecipe, reader: FaceReader) -> FilmFaces:
         raise InputError(f"{path} lasts {info.seconds} s; a film needs at least one frame.")
     schedule = recipe.schedule(info.seconds, info.fps, info.frames)
     stretch = max(1.0, max(info.width, info.height) / recipe.longest_px)
-    tracks = _stretched(cut_faces(_bursts(path, schedule, recipe), recipe, reader), stretch)
+    tracks = _stretched(cut_faces(_bursts(path, schedule, recipe, alter), recipe, reader), stretch)
     sound = np.zeros((0, 0), np.int16)
     if recipe.sound and info.has_audio:
         sound = _sound_of(path, schedule, recipe)
@@ -253,7 +299,9 @@ class _Patient(FaceReader):
         return self._reader.read(image)
 
 
-def _bursts(path: Path, schedule: Sequence[list[float]], recipe: CropRecipe) -> Iterator[Moment]:
+def _bursts(
+    path: Path, schedule: Sequence[list[float]], recipe: CropRecipe, alter: Alter | None
+) -> Iterator[Moment]:
     """Yield each moment's frames; a frame that is the nearest to two of its times comes once."""
     times = [time for moment in schedule for time in moment]
     # Two bursts of a short film may overlap.
@@ -266,7 +314,7 @@ def _bursts(path: Path, schedule: Sequence[list[float]], recipe: CropRecipe) -> 
             except StopIteration as error:
                 raise InputError(f"{path} ends before its headers say; copy it again.") from error
             # A film slower than the burst's rate shows a frame twice: a burst keeps its length.
-            burst.append((seconds, image))
+            burst.append((seconds, image if alter is None else alter(image, seconds)))
         yield burst
 
 

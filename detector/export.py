@@ -15,7 +15,7 @@ from obverse.detector.calibration import Calibration
 from obverse.detector.config import TrainConfig
 from obverse.detector.detectors import DETECTORS
 from obverse.detector.fusion import is_fusion
-from obverse.detector.runs import CALIBRATION, CARD, load_network
+from obverse.detector.runs import CALIBRATION, CARD, CONFIG, copy_exported, load_network
 from obverse.errors import ConfigError, OutputExistsError, WeightsError
 from obverse.weights import onnx_session, sha256_file
 
@@ -58,15 +58,18 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
     The inputs are what a recipe cuts: `crops` `[N, S, S, 3]` or `[N, T, S, S, 3] uint8 RGB`, for
     `sync` also `sound` `[N, L] int16`; the output is `logits` `[N]`, positive = synthetic.
 
+    A fusion becomes `NAME.json`, beside an exported detector `NAME-0.onnx` and so on for each of
+    its members.
+
     Raises:
-        ConfigError: the run is a fusion, or the name does not end in .onnx.
+        ConfigError: the name does not end in .onnx, or for a fusion in .json.
         OutputExistsError: the file is there and `force` is not given.
         WeightsError: the exported network does not give torch's numbers.
     """
+    if is_fusion(run):
+        return _export_fusion(run, path, force)
     if path.suffix != ".onnx":
         raise ConfigError(f"{path} must end in .onnx.")
-    if is_fusion(run):
-        raise ConfigError(f"{run} is a fusion; export its members and fuse those.")
     about, card_path = path.with_suffix(".json"), path.with_suffix(".card.yaml")
     for file in (path, about, card_path):
         if file.exists() and not force:
@@ -115,6 +118,41 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
     card_path.write_text(text, encoding="utf-8")
     inputs = {name: list(part.shape[1:]) for name, part in zip(names, examples, strict=True)}
     return ExportReport(path, sha256, path.stat().st_size, inputs, difference)
+
+
+def _export_fusion(run: Path, path: Path, force: bool) -> ExportReport:
+    if path.suffix != ".json":
+        raise ConfigError(f"{run} is a fusion: {path} must end in .json.")
+    card_path = path.with_suffix(".card.yaml")
+    for file in (path, card_path):
+        if file.exists() and not force:
+            raise OutputExistsError(f"{file} exists already; use --force to overwrite it.")
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names, reports = [], []
+    for number, member in enumerate(config["members"]):
+        target = path.with_name(f"{path.stem}-{number}.onnx")
+        if member.endswith(".onnx"):
+            copy_exported(run / member, target)
+        else:
+            reports.append(export(run / member, target, force=force))
+        names.append(target.name)
+    kept = run / CALIBRATION
+    calibration = Calibration.load(kept).to_json() if kept.is_file() else None
+    values = {**config, "members": names, "calibration": calibration}
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    card = yaml.safe_load((run / CARD).read_text(encoding="utf-8"))
+    digest = sha256_file(path)
+    card |= {"name": path.stem, "file": path.name, "sha256": digest}
+    text = yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True)
+    card_path.write_text(text, encoding="utf-8")
+    return ExportReport(
+        path,
+        digest,
+        sum((path.parent / name).stat().st_size for name in names),
+        {name: [] for name in names},
+        max((report.difference for report in reports), default=0.0),
+    )
 
 
 def _difference(network: torch.nn.Module, path: Path, config: TrainConfig) -> float:

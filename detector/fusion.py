@@ -7,9 +7,9 @@ al., "Fusion of heterogeneous speaker recognition systems", 2007).
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,29 +94,40 @@ def fit_weights(
 
 
 def is_fusion(path: Path) -> bool:
-    """Whether a run is a fusion."""
-    if not (path / CONFIG).is_file():
+    """Whether a run, or an exported detector, is a fusion."""
+    file = path if path.suffix == ".json" else path / CONFIG
+    if not file.is_file():
         return False
-    config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is damaged; train or export again.") from error
     return isinstance(config, dict) and config.get("kind") == "fusion"
 
 
 def load_fusion(path: Path, threads: int = 1) -> Fusion:
-    """Open a fusion's run.
+    """Open a fusion's run, or an exported fusion by its `.json` file.
 
     Raises:
         InputError: it is not finished.
         WeightsError: a member's weights are not those on their card.
     """
+    if path.suffix == ".json":
+        return _fusion(json.loads(path.read_text(encoding="utf-8")), path.parent, threads)
     if not (path / CARD).is_file():
         raise InputError(f"{path} holds no finished fusion; train it again.")
     config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    members = tuple(load_detector(path / name, threads) for name in config["members"])
     kept = path / CALIBRATION
+    calibration = Calibration.load(kept).to_json() if kept.is_file() else None
+    return _fusion({**config, "calibration": calibration}, path, threads)
+
+
+def _fusion(config: Mapping[str, Any], folder: Path, threads: int) -> Fusion:
+    calibration = config["calibration"]
     return Fusion(
         config["id"],
-        members,
+        tuple(load_detector(folder / name, threads) for name in config["members"]),
         tuple(config["weights"]),
         float(config["offset"]),
-        Calibration.load(kept) if kept.is_file() else None,
+        None if calibration is None else Calibration.from_json(calibration),
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -61,7 +62,10 @@ def joined(config: TrainConfig) -> Iterator[Processes]:
     device = config.torch_device(int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # The first process cuts every clip before the others have anything to do.
+    torch.distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", timeout=datetime.timedelta(days=2)
+    )
     try:
         yield Processes(int(os.environ["RANK"]), count, device)
     finally:

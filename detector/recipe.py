@@ -15,7 +15,7 @@ __all__ = ["SOUND_HZ", "CropRecipe", "Region"]
 Region = Literal["face", "mouth"]
 
 SOUND_HZ = 16_000
-_VERSION = 2  # of what a recipe means: a change makes every kept crop stale
+_VERSION = 3  # of what a recipe means: a change makes every kept crop stale
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class CropRecipe:
     sound: bool = False  # whether the sound around each burst is kept
     sound_pad_seconds: float = 0.6  # of it before and after the burst
     search_px: int = 640  # longer side of the picture in which faces are looked for
+    search_every: int = 4  # pictures; where all faces are large, half of that is enough in between
     longest_px: int = 1920  # larger frames are scaled down to it
     min_px: int = 20  # smaller faces are not looked at
     link: float = 0.3  # intersection over union from which two faces in turn are one
@@ -51,6 +52,7 @@ class CropRecipe:
             "margin": (0.5 <= self.margin <= 4, "0.5 to 4"),
             "sound_pad_seconds": (0 <= self.sound_pad_seconds <= 5, "0 to 5"),
             "search_px": (64 <= self.search_px <= 4096, "64 to 4096"),
+            "search_every": (1 <= self.search_every <= 1000, "1 to 1000"),
             "longest_px": (64 <= self.longest_px <= 8192, "64 to 8192"),
             "min_px": (1 <= self.min_px <= 1024, "1 to 1024"),
             "link": (0 < self.link < 1, "between 0 and 1"),

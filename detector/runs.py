@@ -6,7 +6,9 @@ where it was calibrated `calibration.json`. An exported detector is `NAME.onnx` 
 """
 
 import dataclasses
+import importlib.resources
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,16 +34,20 @@ __all__ = [
     "CARD",
     "CONFIG",
     "LOG",
+    "SHIPPED",
     "WEIGHTS",
     "Detector",
+    "copy_exported",
     "load_detector",
     "load_network",
     "read_config",
     "save_weights",
+    "shipped_detector",
 ]
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "model.card.yaml"
 CALIBRATION, LOG = "calibration.json", "log.csv"
+SHIPPED = ("fusion.json", "frame.onnx")  # in detector/weights, the first that is there
 
 _BATCH_CROPS = 64  # that go through a network at once
 
@@ -142,6 +148,32 @@ def load_detector(path: Path, threads: int = 1) -> Detector:
     kept = path / CALIBRATION
     calibration = Calibration.load(kept) if kept.is_file() else None
     return Detector(f"{config.kind}-{config.backbone}-{digest[:8]}", config, run, calibration)
+
+
+def copy_exported(source: Path, target: Path) -> None:
+    """Copy an exported detector, both named by their `.onnx` files."""
+    for ending in (".onnx", ".json"):
+        shutil.copyfile(source.with_suffix(ending), target.with_suffix(ending))
+    card = yaml.safe_load(source.with_suffix(".card.yaml").read_text(encoding="utf-8"))
+    card["file"] = target.name
+    text = yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True)
+    target.with_suffix(".card.yaml").write_text(text, encoding="utf-8")
+
+
+def shipped_detector() -> Path:
+    """Return the detector that ships with the package: the fusion, else the one of frames.
+
+    Raises:
+        InputError: none does.
+    """
+    folder = Path(str(importlib.resources.files("obverse.detector") / "weights"))
+    for name in SHIPPED:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        "no trained detector ships with this version; train one with obverse train detector and "
+        "give it as --run."
+    )
 
 
 def _load_exported(path: Path, threads: int) -> Detector:

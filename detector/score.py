@@ -20,7 +20,7 @@ from obverse.clip import Clip, Score, Verdict
 from obverse.datasets.table import clip_path
 from obverse.detector.calibration import UNCALIBRATED, Domain, Judgement, uncalibrated
 from obverse.detector.crop_store import cut_once, load_faces, open_reader
-from obverse.detector.crops import FaceTrack, FilmFaces, read_film
+from obverse.detector.crops import Alter, FaceTrack, FilmFaces, read_film
 from obverse.detector.fusion import Fusion, is_fusion, load_fusion
 from obverse.detector.kind import Windows
 from obverse.detector.recipe import CropRecipe
@@ -125,10 +125,14 @@ def track_score(scored: ScoredTrack, said: Judgement) -> TrackScore:
         reason=said.reason,
         start_s=round(float(track.times[0]), 3),
         end_s=round(float(track.times[-1]), 3),
-        box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+        box=(_px(box[0]), _px(box[1]), _px(box[2]), _px(box[3])),
         frame_scores=tuple(float(value) for value in scored.raw),
         times=tuple(round(float(value), 3) for value in scored.windows.times),
     )
+
+
+def _px(value: float) -> float:
+    return round(float(value), 1)
 
 
 def verdict_of(tracks: Sequence[TrackScore]) -> Verdict:
@@ -139,9 +143,15 @@ def verdict_of(tracks: Sequence[TrackScore]) -> Verdict:
     return "pristine" if verdicts == {"pristine"} else "cannot tell"
 
 
-def _faces(path: Path, recipe: CropRecipe, reader: FaceReader, crops: Path | None) -> FilmFaces:
-    if crops is None:
-        return read_film(path, recipe, reader)
+def _faces(
+    path: Path,
+    recipe: CropRecipe,
+    reader: FaceReader,
+    crops: Path | None,
+    alter: Alter | None,
+) -> FilmFaces:
+    if crops is None or alter is not None:
+        return read_film(path, recipe, reader, alter)
     return load_faces(cut_once(path, recipe, crops, reader))
 
 
@@ -151,6 +161,7 @@ def score_film(
     detector: Detector | Fusion,
     reader: FaceReader,
     crops: Path | None = None,
+    alter: Alter | None = None,
 ) -> FilmScore:
     """Score one film.
 
@@ -160,12 +171,14 @@ def score_film(
         detector: from `open_detector`.
         reader: of faces.
         crops: where crops are kept; without it they are not.
+        alter: changes every frame before it is looked at, such as a distortion; crops of such
+            frames are not kept.
     """
     try:
         if isinstance(detector, Fusion):
-            tracks, faces_found = _fused(path, detector, reader, crops)
+            tracks, faces_found = _fused(path, detector, reader, crops, alter)
         else:
-            faces = _faces(path, detector.recipe, reader, crops)
+            faces = _faces(path, detector.recipe, reader, crops, alter)
             faces_found = bool(faces.tracks)
             tracks = [_judge(scored, detector) for scored in score_tracks(faces, detector)]
     except InputError as error:
@@ -192,13 +205,13 @@ def score_film(
 
 
 def _fused(
-    path: Path, fusion: Fusion, reader: FaceReader, crops: Path | None
+    path: Path, fusion: Fusion, reader: FaceReader, crops: Path | None, alter: Alter | None
 ) -> tuple[list[TrackScore], bool]:
     """Return the faces of the first member, each with what all members say of it."""
     members = []
     faces_found = False
     for member in fusion.members:
-        faces = _faces(path, member.recipe, reader, crops)
+        faces = _faces(path, member.recipe, reader, crops, alter)
         faces_found = faces_found or bool(faces.tracks)
         members.append(score_tracks(faces, member))
     reference = next((scored for scored in members if scored), [])
@@ -240,13 +253,13 @@ def _opened(run: Path, threads: int, stamp: int) -> Detector | Fusion:
 
 def _score_job(job: _Job) -> Score:
     torch.set_num_threads(job.threads)
+    stamp = job.run.stat().st_mtime_ns
+    detector = _opened(job.run, job.threads, stamp)
     try:
         name = job.name or sha256_file(job.path)[:32]
     except OSError as error:
         reason = f"{job.path} cannot be opened ({error.strerror})."
-        return Score(clip=str(job.path), detector=job.run.name, status="error", reason=reason)
-    stamp = job.run.stat().st_mtime_ns
-    detector = _opened(job.run, job.threads, stamp)
+        return Score(clip=str(job.path), detector=detector.id, status="error", reason=reason)
     return score_film(job.path, name, detector, open_reader(), job.crops).score
 
 
@@ -302,14 +315,15 @@ def _scores(
     jobs = [
         _Job(number, path, name, run, threads, crops) for number, (name, path) in enumerate(films)
     ]
-    _opened(run, threads, run.stat().st_mtime_ns if run.exists() else 0)  # refused before any work
+    # Opened here too, so that what cannot be is refused before any work.
+    detector = _opened(run, threads, run.stat().st_mtime_ns if run.exists() else 0)
     before = torch.get_num_threads()
     found: dict[int, Score] = {}
     try:
         for job, result in spread(_score_job, jobs, workers):
             if isinstance(result, MemoryError):
                 name = job.name or str(job.path)
-                result = Score(clip=name, detector=run.name, status="error", reason=str(result))
+                result = Score(clip=name, detector=detector.id, status="error", reason=str(result))
             elif isinstance(result, BaseException):
                 raise result
             found[job.number] = result

@@ -96,7 +96,7 @@ def train(
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
-        with torch.random.fork_rng(), joined(config) as processes:
+        with torch.random.fork_rng(devices=[]), joined(config) as processes:
             if processes.rank == 0:
                 _write_config(run, config)
                 store = crops or run / CROPS

@@ -41,5 +41,5 @@ def test_what_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("no route")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(WeightsError, match="without --pretrained"):
+    with pytest.raises(WeightsError, match="train with --from-scratch"):
         build_backbone(TINY, pretrained=True)

@@ -85,12 +85,17 @@ def test_a_folder_is_scored_and_a_pristine_one_learned_from(
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(
-    film_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    film_table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("obverse.detector.runs.SHIPPED", ())
     film = str(film_table.parent / "pristine0.mp4")
     folder = str(tmp_path / "run")
     for arguments, said in (
         (["detect", "absent.mp4", "--run", str(tmp_path)], "absent.mp4"),
+        (["detect", film], "no trained detector ships"),
         (["detect", film, "--run", str(tmp_path)], "no finished training run"),
         (["detect", film, "--run", str(tmp_path), "--split", "test"], "films have no split"),
         (["detect", str(film_table), film, "--run", str(tmp_path)], "score it alone"),

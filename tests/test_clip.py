@@ -180,3 +180,12 @@ def test_scores() -> None:
 def test_records_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         _clip().path = "b.mp4"  # type: ignore[misc]
+
+
+def test_a_verdict_needs_a_score() -> None:
+    said = Score(clip="a", detector="d", status="ok", score=0.9, lr=12.0, verdict="synthetic")
+    assert said.verdict == "synthetic"
+    with pytest.raises(ConfigError, match="verdict"):
+        Score(clip="a", detector="d", status="missing", verdict="cannot tell")
+    with pytest.raises(ConfigError, match="one of synthetic, pristine, cannot tell"):
+        Score(clip="a", detector="d", status="ok", score=0.9, verdict="fake")  # type: ignore[arg-type]

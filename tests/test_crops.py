@@ -98,7 +98,8 @@ def test_people_get_a_track_each_and_a_passer_by_none() -> None:
     seen[3] = [left[3]]  # one looks away
     seen[5].append(face(200, 40, 8))  # a passer-by
     moments = [[(i * 0.5, picture())] for i in range(6)]
-    tracks = cut_faces(moments, CropRecipe(track_share=0.4, size_px=64), Script(seen))
+    recipe = CropRecipe(track_share=0.4, size_px=64, search_every=1)
+    tracks = cut_faces(moments, recipe, Script(seen))
     assert [len(track) for track in tracks] == [6, 5]
     assert tracks[0].times.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
     assert tracks[0].boxes[:, 0] == pytest.approx([one.box[0] for one in left])
@@ -116,6 +117,28 @@ def test_positions_glide_through_a_burst() -> None:
     assert np.ptp(sides) < 1e-6  # one size
     assert [len(burst) for burst in track.bursts(9)] == [9]
     assert track.bursts(8) == []
+
+
+def test_large_faces_are_searched_for_in_a_smaller_picture() -> None:
+    asked: list[int] = []
+
+    class Noting(Script):
+        def survey(self, image: Image, search_px: int = 640) -> list[Face]:
+            asked.append(search_px)
+            return super().survey(image, search_px)
+
+    large, small = face(200, 150, 60), face(60, 60, 9)
+    moments = [[(float(i), picture())] for i in range(6)]
+    recipe = CropRecipe(size_px=32, search_px=640, search_every=3, min_px=5)
+    cut_faces(moments, recipe, Noting([[large]] * 6))
+    assert asked == [640, 320, 320, 640, 320, 320]
+    asked.clear()
+    cut_faces(moments, recipe, Noting([[large, small]] * 6))  # small ones: always in full
+    assert asked == [640] * 6
+    asked.clear()
+    # One that is lost is looked for in full at once.
+    cut_faces(moments[:3], recipe, Noting([[large], [], [large], [large]]))
+    assert asked == [640, 320, 640, 320]
 
 
 def test_little_is_held_of_a_long_film() -> None:
@@ -155,6 +178,20 @@ def test_frames_are_spread_evenly(tmp_path: Path) -> None:
     (track,) = read_film(whole, recipe, Script([[face(32, 32, 10)]] * 4)).tracks
     assert track.times == pytest.approx([0.48, 1.48, 2.48, 3.48])
     assert track.crops.mean(axis=(1, 2, 3)) == pytest.approx([25, 75, 125, 175], abs=4)
+
+
+def test_frames_may_be_altered_before_they_are_looked_at(tmp_path: Path) -> None:
+    whole = film(tmp_path / "a.mp4", 100)
+    recipe = CropRecipe(moments=2, min_px=5, size_px=32)
+    seen: list[float] = []
+
+    def invert(image: Image, seconds: float) -> Image:
+        seen.append(seconds)
+        return 255 - image
+
+    (track,) = read_film(whole, recipe, Script([[face(32, 32, 10)]] * 2), invert).tracks
+    assert seen == pytest.approx(track.times)
+    assert track.crops.mean(axis=(1, 2, 3)) == pytest.approx([205, 105], abs=4)
 
 
 def test_a_larger_film_is_measured_in_its_own_pixels(tmp_path: Path) -> None:

@@ -139,6 +139,28 @@ def test_the_hypersphere_pulls_a_class_together_and_all_apart() -> None:
         dataclasses.replace(small("sync"), hypersphere=True)
 
 
+def test_the_large_tier_trains_its_norms_and_head_alone(tmp_path: Path) -> None:
+    config = preset("frame", "large", backbone="test_vit", pretrained=False, pairs=3)
+    config = dataclasses.replace(
+        config, recipe=dataclasses.replace(config.recipe, size_px=SIDE, moments=3)
+    )
+    frame = DETECTORS["frame"]
+    network = frame.build(config)
+    known = samples(config, tmp_path)
+    batch = next(frame.batches(known, config, np.random.default_rng(0), 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = frame.loss(
+            network,
+            tuple(torch.from_numpy(part) for part in batch.inputs),
+            torch.from_numpy(batch.labels),
+            config,
+        )
+    loss.backward()  # type: ignore[no-untyped-call]
+    moved = {name for name, p in network.named_parameters() if p.grad is not None}
+    assert {"head.weight", "head.bias"} < moved
+    assert all("norm" in name or name.startswith("head") for name in moved)
+
+
 def test_filters_see_no_content() -> None:
     flat, ramp = torch.full((1, 1, 9, 9), 77.0), torch.arange(9.0).expand(1, 1, 9, 9)
     for image in (flat, ramp):

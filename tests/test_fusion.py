@@ -12,6 +12,7 @@ from obverse.datasets.table import read_clips
 from obverse.detector.calibrate import calibrate, train_fusion
 from obverse.detector.calibration import Calibration
 from obverse.detector.config import TrainConfig
+from obverse.detector.export import export
 from obverse.detector.fusion import Fusion, fit_weights, is_fusion
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.score import open_detector, score
@@ -87,6 +88,23 @@ def test_two_detectors_are_calibrated_fused_and_score(
     assert scores[0].lr is not None
     assert len(json.loads(scores[0].tracks_json)) == 1
     assert {s.status for s in scores if s.clip in ("black", "damaged")} == {"missing", "error"}
+    with pytest.raises(ConfigError, match=r"end in \.json"):
+        export(fused, tmp_path / "out" / "both.onnx")
+    export(fused, tmp_path / "out" / "both.json")
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.onnx"))
+    assert names == ["both-0.onnx", "both-1.onnx"]
+    served = score(tmp_path / "out" / "both.json", clips, folder, crops=tmp_path / "crops")
+    assert [s.score for s in served] == [
+        None if s.score is None else pytest.approx(s.score, abs=1e-4) for s in scores
+    ]
+    refused = train_fusion(
+        [tmp_path / "out" / name for name in names],
+        _many(clips),
+        folder,
+        tmp_path / "of-onnx",
+        crops=tmp_path / "crops",
+    )
+    assert refused.weights == pytest.approx(fusion.weights, abs=1e-2)
     with pytest.raises(OutputExistsError):
         train_fusion(runs, _many(clips), folder, fused)
     again = calibrate(fused, _many(clips), folder, method="isotonic", crops=tmp_path / "crops")

@@ -27,8 +27,7 @@ __all__ = ["detect"]
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
-    required=True,
-    help="What obverse train detector wrote, or the .onnx file of obverse export.",
+    help="What obverse train detector or obverse export wrote; without it, what ships.",
 )
 @click.option(
     "-o",
@@ -56,7 +55,7 @@ __all__ = ["detect"]
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def detect(
     files: tuple[Path, ...],
-    run: Path,
+    run: Path | None,
     output: Path | None,
     split: str | None,
     explain: Path | None,
@@ -80,6 +79,7 @@ def detect(
 
         obverse detect corpus/clips.parquet --run run --split test -o scores.parquet
     """
+    from obverse.detector.runs import shipped_detector
     from obverse.detector.score import as_json as to_json
     from obverse.detector.score import open_detector, score, score_films
 
@@ -90,6 +90,7 @@ def detect(
     if table is None and split is not None:
         raise InputError("films have no split; leave out --split, or give a table of clips.")
     clips = [] if table is None else _clips(table, split)
+    run = shipped_detector() if run is None else run
     detector = open_detector(run, threads)
     with progress_bar("detect", "clip") as tell:
         if table is None:

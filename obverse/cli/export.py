@@ -24,7 +24,7 @@ def export(run: Path, output: Path, force: bool, as_json: bool) -> None:
     """Write a trained detector as ONNX, checked against torch.
 
     Beside NAME.onnx come NAME.json (settings, calibration) and NAME.card.yaml; obverse detect takes
-    the .onnx file as its --run.
+    the .onnx file as its --run. A fusion becomes NAME.json with a NAME-0.onnx for each member.
 
     Example:
 
@@ -36,7 +36,10 @@ def export(run: Path, output: Path, force: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), default=str))
     else:
-        shapes = ", ".join(f"{name} [N, {str(s)[1:]}" for name, s in report.inputs.items())
+        shapes = ", ".join(
+            f"{name} [N, {str(shape)[1:]}" if shape else name
+            for name, shape in report.inputs.items()
+        )
         click.echo(
             f"{output}: {report.bytes / 1e6:.1f} MB, {shapes}; logits differ from torch's by at "
             f"most {report.difference:.1g}"
