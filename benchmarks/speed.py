@@ -77,7 +77,7 @@ def _cpu_ms(work: Iterable[object], frames: int) -> float:
     return 1000 * (time.process_time() - begun) / frames
 
 
-def measure(size: int, repeats: int, seconds: float) -> dict[str, Any]:
+def measure(size: int, repeats: int, seconds: float, refine: bool = True) -> dict[str, Any]:
     """Return frames a second released and encoded only, their ratio, and CPU milliseconds a frame
     by stage.
     """
@@ -89,7 +89,7 @@ def measure(size: int, repeats: int, seconds: float) -> dict[str, Any]:
     started = time.perf_counter()
     portrait = make_portrait(Sitter.from_seed(0).still(512), "0" * 64)
     prepared = time.perf_counter()
-    renderer = Renderer(portrait, RenderConfig(size=size))
+    renderer = Renderer(portrait, RenderConfig(size=size, refine=refine))
     ready = time.perf_counter()
     frames = list(renderer.frames(motion))
     sound_of_clip = (samples, 48_000)
@@ -179,8 +179,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="px of the square frame")
     parser.add_argument("--repeats", type=int, default=5, help="counted passes")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of the clip")
+    parser.add_argument("--refine", choices=("on", "off"), default="on", help="mouths")
     options = parser.parse_args()
-    result = measure(options.size, options.repeats, options.seconds)
+    result = measure(options.size, options.repeats, options.seconds, refine=options.refine == "on")
     if options.json:
         print(json.dumps(result, indent=2))
         return

@@ -8,7 +8,7 @@ alone is prepared in `Renderer`.
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -37,6 +37,9 @@ _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective o
 _NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
 _LEAN = 1.0  # interocular distances that a head leans towards or away; then the body comes along
 _UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
+_ASIDE = np.sin(
+    np.deg2rad(15.0)
+)  # of the head's yaw, from which its far cheek may be seen through it
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
@@ -153,11 +156,13 @@ class Renderer:
             part(points, opening.upper, opening.lower, self.relief.down, seal_px)
         sheet = self._place(points, self.relief.head_weight, turn, move, body)
         self._draw_back(turn, move, body)
-        around, face = self._whole_sheet if body else self._moving_sheet
-        self._canvas.draw(sheet, around, self._sheet_attributes, self._atlas)
+        layers = self._whole_sheet if body else self._moving_sheet
+        aside = abs(float(turn[2] @ self.fitted.rotation[:, 0])) > _ASIDE
+        if aside:
+            self._canvas.draw(sheet, layers.around, self._sheet_attributes, self._atlas)
         self._draw_eyes(sheet, coefficients, turn, move)
         self._draw_mouth(sheet, coefficients, turn, move)
-        self._draw_face(sheet, self._seen(sheet, face))
+        self._draw_face(sheet, self._seen(sheet, layers.face) if aside else layers.both)
         self._draw_lids(sheet)
         image = self._canvas.rgb()
         if self._painter is not None:
@@ -269,23 +274,19 @@ class Renderer:
         return sheet[opening.contour, :2]
 
     @functools.cached_property
-    def _moving_sheet(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    def _moving_sheet(self) -> "_Layers":
         return self._split(self.relief.triangles[self._moving])
 
     @functools.cached_property
-    def _whole_sheet(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    def _whole_sheet(self) -> "_Layers":
         return self._split(self.relief.triangles)
 
-    def _split(
-        self, triangles: npt.NDArray[np.int32]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Return what lies around the face, and the face. Seen from the side, the far cheek and
-        what is beyond it lie behind an open mouth, and must be drawn before what is in there.
-        """
+    def _split(self, triangles: npt.NDArray[np.int32]) -> "_Layers":
         rims = [rim for each in self._openings() for rim in (each.upper_rim, each.lower_rim)]
         own = np.concatenate([np.arange(SKIN_LANDMARKS), *rims])
         face = np.isin(triangles, own).all(1)
-        return np.ascontiguousarray(triangles[~face]), np.ascontiguousarray(triangles[face])
+        parts = (triangles, triangles[~face], triangles[face])
+        return _Layers(*(np.ascontiguousarray(part) for part in parts))
 
     def _front_turns(self, triangles: npt.NDArray[np.int32]) -> FloatArray:
         """Return which way round triangles [F, 3] of landmarks go when seen from the front."""
@@ -415,6 +416,16 @@ class Renderer:
             placed = self._place(eye.rest, None, turn, move)
             opening = self._outline(sheet, self.relief.eyes[side])
             self._canvas.draw(placed, eye.triangles, attributes, self._atlas, opening)
+
+
+class _Layers(NamedTuple):
+    """The sheet's triangles. Seen from the side, the far cheek and what is beyond it lie behind an
+    open mouth, and are drawn before what is in there.
+    """
+
+    both: npt.NDArray[np.int32]  # [F, 3]
+    around: npt.NDArray[np.int32]  # [A, 3] what lies around the face
+    face: npt.NDArray[np.int32]  # [F - A, 3]
 
 
 def _turns(corners: FloatArray) -> FloatArray:
