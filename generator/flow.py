@@ -50,7 +50,7 @@ _PART, _WEIGHTS = "obverse.generator", "motion.onnx"
 _GUIDED = ("cues", "emotion", "gaze", "distance", "prefix")
 _STRONGEST = 5.0
 _STYLE_STRENGTH = 0.9
-_CLOSURE, _VOICE = CUES.index("closure"), CUES.index("voice")
+_CLOSURE, _VOICE, _SINCE_END = (CUES.index(name) for name in ("closure", "voice", "since_end"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +271,7 @@ class FlowPerformer:
         parts = np.asarray(wander @ space.encode, np.float32)
         self._note(parts, wander, features, conditions, memory, made)
         # From here on it is what is seen; the model's own memory stays as it is.
-        features = _shown(enliven(features, usual))
+        features = _shown(enliven(features, usual, heard[:, _SINCE_END]))
         features[:, MOUTH], self._lips = _rounded_off(features[:, MOUTH], self._lips)
         features = meet(features, heard[:, _CLOSURE])[:frames]
         anchor = usual[:frames]

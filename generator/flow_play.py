@@ -54,11 +54,19 @@ def _liveliness() -> Array:
 
 
 _GAINS = _liveliness()
+_AT_REST = _GAINS.copy()
+_AT_REST[_MOUTH] = 0.3
 
 
-def enliven(features: Array, usual: Array) -> Array:
-    """Draw the face's movements `[T, 52]` out from where the controls alone would have it."""
-    return usual + _GAINS * (features - usual)
+def enliven(features: Array, usual: Array, quiet: Array) -> Array:
+    """Draw the face's movements `[T, 52]` out from where the controls alone would have it.
+
+    A mouth that has nothing to say comes to rest: `quiet` [T] in [0, 1] is how long the voice has
+    been gone, as the cue `since_end` has it.
+    """
+    rested = (quiet**2)[:, None]
+    gains = _GAINS + rested * (_AT_REST - _GAINS)
+    return np.asarray(usual + gains * (features - usual), np.float32)
 
 
 def meet(features: Array, closure: Array) -> Array:

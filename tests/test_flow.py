@@ -15,7 +15,7 @@ from obverse.generator.cues import CUES
 from obverse.generator.flow import FlowMotionModel, FlowPerformer, Guidance
 from obverse.generator.flow_export import export
 from obverse.generator.flow_net import FlowNet, FlowNetConfig
-from obverse.generator.flow_play import Blinks
+from obverse.generator.flow_play import Blinks, enliven
 from obverse.generator.motion import EXPRESSIONS, Motion, expression_index
 from obverse.generator.motion_examples import lay_out
 from obverse.generator.motion_space import FEATURES
@@ -226,3 +226,20 @@ def test_what_does_not_fit_is_refused(weights: Path, tmp_path: Path) -> None:
     onnx.save(model, str(other))
     with pytest.raises(WeightsError, match="other cues"):
         FlowPerformer(0, weights=other)
+
+
+def test_a_mouth_that_has_nothing_to_say_comes_to_rest() -> None:
+    features = np.full((3, len(FEATURES)), 0.2, np.float32)
+    usual = np.full_like(features, 0.1)
+    drawn = enliven(features, usual, np.array([0.0, 0.5, 1.0], np.float32))
+    jaw, brow = FEATURES.index("jawOpen"), FEATURES.index("browInnerUp")
+    assert drawn[:, jaw] == pytest.approx([0.24, 0.2125, 0.13], abs=1e-6)
+    assert drawn[:, brow] == pytest.approx([0.22] * 3, abs=1e-6)
+
+
+def test_silence_is_not_mouthed() -> None:
+    silence = read_speech_features(np.zeros(10 * RATE_HZ, np.float32))
+    performed = FlowMotionModel().perform(silence, 0, ControlTracks.natural(silence.frames))
+    jaw = performed.expression[:, expression_index("jawOpen")].astype(np.float64)
+    spans = np.lib.stride_tricks.sliding_window_view(jaw, 5)
+    assert (np.ptp(spans, axis=1) > 0.05).mean() < 0.2
