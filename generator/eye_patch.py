@@ -19,6 +19,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _COLUMNS, _ROWS = 17, 9
 _BEYOND = 0.6  # of the opening's height that the patch goes on behind each lid
+_ASIDE = 0.12  # of its width that it goes on behind each corner: it lies deeper than they do
 _INSET = 0.16  # of the opening's height kept away from lashes and the wet edge when sampling
 # Iris radii from the iris's centre: up to here it slides whole, from here nothing moves.
 _RIGID, _FIXED = 1.05, 2.6
@@ -52,7 +53,8 @@ def make_eye(portrait: Portrait, side: str, depth_px: float) -> EyePatch:
     upper, lower = points[list(EYE_UPPER[side])], points[list(EYE_LOWER[side])]
     centre = points[IRIS[side][0]]
     radius = float(np.linalg.norm(points[list(IRIS[side][1:])] - centre, axis=1).mean())
-    x = np.linspace(upper[0, 0], upper[-1, 0], _COLUMNS)
+    aside = _ASIDE * float(upper[-1, 0] - upper[0, 0])
+    x = np.linspace(upper[0, 0] - aside, upper[-1, 0] + aside, _COLUMNS)
     top = np.interp(x, upper[:, 0], upper[:, 1])
     bottom = np.maximum(np.interp(x, lower[:, 0], lower[:, 1]), top)
     tall = bottom - top
@@ -64,7 +66,7 @@ def make_eye(portrait: Portrait, side: str, depth_px: float) -> EyePatch:
     ramp = np.clip((_FIXED - distance) / (_FIXED - _RIGID), 0, 1)
     # The corners never move: they belong to the lids.
     from_corner = np.clip(
-        np.minimum(columns - x[0], x[-1] - columns) / max(0.6 * radius, 1e-3), 0, 1
+        np.minimum(columns - upper[0, 0], upper[-1, 0] - columns) / max(0.6 * radius, 1e-3), 0, 1
     )
     slides = ramp * ramp * (3 - 2 * ramp) * from_corner
     rest = np.stack([columns, y, np.full(y.shape, depth_px)], -1).reshape(-1, 3)

@@ -30,7 +30,7 @@ from obverse.generator.release import (
 )
 from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.sitters.sitter import Sitter
-from obverse.generator.speech import read_speech_features
+from obverse.generator.speech import Speech, read_speech_features
 from obverse.generator.video_motion import read_motion
 from obverse.media.audio import read_speech
 from obverse.media.container import require_file
@@ -153,7 +153,7 @@ def generate(
         seed=seed,
         controls=settings,
         rights=rights,
-        warnings=still.warnings + doubts + _cautions(controls),
+        warnings=still.warnings + doubts + _cautions(controls) + _silent(heard),
         tool=TOOL,
     )
     frames = act(
@@ -359,6 +359,13 @@ def _cautions(controls: PerformanceConfig) -> tuple[str, ...]:
         f"distance {least if least < _NEAREST else most:g}: what comes into the picture at its "
         "borders is guessed",
     )
+
+
+def _silent(heard: Speech) -> tuple[str, ...]:
+    """Return a caution where there is nothing to be said."""
+    if (heard.activity > 0.5).any():
+        return ()
+    return ("no voice is heard in the speech: the mouth stays at rest",)
 
 
 def _digest(motion: Motion) -> str:

@@ -22,7 +22,7 @@ from obverse.generator.release import RIGHTS
 from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.show_folder import require_folder
 from obverse.generator.speech import RATE_HZ
-from obverse.generator.stream import TalkingStream, performer_for, warm_up
+from obverse.generator.stream import TalkingStream, performer_for, take_of, warm_up
 from obverse.media.audio import read_speech
 from obverse.media.container import require_file
 from obverse.media.video import EncodeConfig
@@ -95,7 +95,7 @@ def live(
     if seed < 0:
         raise ConfigError(f"the seed is {seed}; it must be a whole number from 0.")
     controls = controls or PerformanceConfig(model="flow")
-    performer = performer_for(controls, seed)
+    performer_for(controls, seed)  # whether there is one is said before the slow part
     render = RenderConfig(size=size) if refine is None else RenderConfig(size=size, refine=refine)
     require_file(portrait)
     inputs = {"portrait": portrait}
@@ -141,6 +141,7 @@ def live(
         "encode": dataclasses.asdict(encode or EncodeConfig()),
         "tool": TOOL,
     }
+    performer = performer_for(controls, take_of(still, seed))
     renderer = Renderer(still, render)
     warm_up(renderer, controls, seed)
     with TalkingStream(

@@ -29,6 +29,10 @@ MIN_PICTURE_PX = 128
 MIN_INTEROCULAR_PX = 16
 MAX_YAW_DEGREES = 60.0
 _HULL_RIM = 0.12  # interocular distances
+# A small face is looked at in a window of which it takes so much, if that is smaller than such a
+# share of the picture's longer side.
+_NEAR_SHARE, _NEAR_MOST = 0.36, 0.75
+_TOLD = 0.5  # of the face that the matte must find, or a warning says so
 _HAZE = 0.12  # interocular distances around the person within which a soft matte is hair
 
 
@@ -166,7 +170,12 @@ def make_portrait(
             f"at most {MAX_YAW_DEGREES:.0f} can be moved."
         )
     warnings = judge_still(image, chosen, rotation, reader.doubt(image, chosen))
-    matte, foreground, background = _cut_out(picture, landmarks, source_sha256)
+    seen = _matte_of(picture, landmarks)
+    if float(seen[_hull(landmarks, seen.shape, _interocular(landmarks)) > 0].mean()) < _TOLD:
+        warnings += (
+            "person hardly told from the background: hair and shoulders may stay where they are",
+        )
+    matte, foreground, background = _cut_out(picture, seen, landmarks, source_sha256)
     return Portrait(
         picture=picture,
         landmarks=landmarks.astype(np.float32),
@@ -231,18 +240,55 @@ def _scale(width: int, height: int, config: PortraitConfig) -> float:
     return 1.0
 
 
-def _cut_out(
-    picture: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.float32], source_sha256: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def _matte_of(
+    picture: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return the person's matte `[H, W]`. A person who is small in the picture is looked at from
+    near by as well: the network sees 256 px.
+    """
     matte = np.asarray(person_matte(picture), np.float32)
+    size = np.array(picture.shape[1::-1])
+    low, high = landmarks[:468, :2].min(0), landmarks[:468, :2].max(0)
+    half = 0.5 * float((high - low).max()) / _NEAR_SHARE
+    if 2 * half > _NEAR_MOST * size.max():
+        return matte
+    first = np.clip(np.floor(0.5 * (low + high) - half), 0, size).astype(int)
+    last = np.clip(np.ceil(0.5 * (low + high) + half), 0, size).astype(int)
+    window = (slice(first[1], last[1]), slice(first[0], last[0]))
+    near = np.asarray(person_matte(np.ascontiguousarray(picture[window])), np.float32)
+    # Towards edges that are not the picture's own the two views give way to one another.
+    edges = np.pad(np.ones(near.shape, np.uint8), 1)
+    for axis, flat in ((1, edges), (0, edges.T)):
+        flat[0] = first[axis] == 0
+        flat[-1] = last[axis] == size[axis]
+    inwards = cv2.distanceTransform(edges, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    share = np.clip(inwards / (0.1 * half), 0, 1)
+    matte[window] += share * (near - matte[window])
+    return matte
+
+
+def _hull(
+    landmarks: npt.NDArray[np.float32], shape: tuple[int, ...], interocular: float
+) -> npt.NDArray[np.uint8]:
+    """Return the face `[H, W]`, 255 within its hull but for the rim."""
+    hull = cv2.convexHull(landmarks[:468, :2].astype(np.float32)).astype(np.int32)
+    inside = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(inside, hull, 255)
+    rim = 2 * max(1, round(_HULL_RIM * interocular)) + 1
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim))
+    return np.asarray(cv2.erode(inside, element), np.uint8)
+
+
+def _cut_out(
+    picture: npt.NDArray[np.uint8],
+    matte: npt.NDArray[np.float32],
+    landmarks: npt.NDArray[np.float32],
+    source_sha256: str,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     # The face is the person, whatever the matte thinks of a painted one; but the hull bridges what
     # is hollow between ear and jaw, so its rim is left to the matte.
-    hull = cv2.convexHull(landmarks[:468, :2].astype(np.float32)).astype(np.int32)
-    inside = np.zeros(matte.shape, np.uint8)
-    cv2.fillConvexPoly(inside, hull, 255)
     interocular = _interocular(landmarks)
-    rim = 2 * max(1, round(_HULL_RIM * interocular)) + 1
-    inside = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim)))
+    inside = _hull(landmarks, matte.shape, interocular)
     soft = cv2.GaussianBlur(inside, (0, 0), max(interocular * 0.03, 1.0)).astype(np.float32) / 255
     matte = np.maximum(matte, soft)
     # Only what hangs together with the face moves with it.

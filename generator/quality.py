@@ -67,7 +67,8 @@ def judge_still(
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     warnings = []
     pitch, yaw = (abs(math.degrees(float(angle))) for angle in rotation[:2])
-    if yaw > YAW_DEGREES:
+    aside = math.degrees(math.acos(math.cos(math.radians(yaw)) * math.cos(math.radians(pitch))))
+    if yaw > 0.8 * YAW_DEGREES and aside > YAW_DEGREES:
         warnings.append(
             f"face turned {yaw:.0f} degrees: it turns less than told, and the far cheek and lip "
             "corner may look torn"

@@ -35,6 +35,7 @@ FloatArray = npt.NDArray[np.float32]
 _CAMERA_DISTANCE = 14.0  # interocular distances, about 0.9 m: the perspective of a portrait lens
 # Interocular distances that a head may come nearer and go away, and move aside near a border.
 _NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
+_CUT_ROOM = 0.12  # and down from an upper border that cuts the head off
 _LEAN = 1.0  # interocular distances that a head leans towards or away; then the body comes along
 _UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
 _ASIDE = np.sin(
@@ -66,8 +67,11 @@ class RenderConfig:
             raise ConfigError(
                 f"the frame size is {self.size}; it must be even, from 128 to 2048 px."
             )
-        if self.expression_gain < 0 or self.head_gain < 0:
-            raise ConfigError("gains must not be negative; 0 switches a movement off.")
+        gains = (self.expression_gain, self.head_gain)
+        if not all(np.isfinite(gain) and gain >= 0 for gain in gains):
+            raise ConfigError(
+                f"the gains are {gains}; they must be numbers from 0, and 0 is no movement."
+            )
 
 
 class FramePainter(Protocol):
@@ -215,6 +219,8 @@ class Renderer:
             (max(least, float(low[axis])), max(least, float(size - high[axis])))
             for axis, size in enumerate((width, height))
         )
+        if (self.portrait.matte[0] > 0.5).any():  # the crown is cut off: little of it can be shown
+            y = y[0], _CUT_ROOM * unit
         return x, y, (_NEAREST * unit, _FARTHEST * unit)
 
     def _moving_triangles(self) -> npt.NDArray[np.intp]:

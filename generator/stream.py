@@ -9,6 +9,7 @@ waits.
 
 import collections
 import dataclasses
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,7 @@ __all__ = [
     "performed",
     "performer_for",
     "stream",
+    "take_of",
     "warm_up",
 ]
 
@@ -113,6 +115,14 @@ def performer_for(controls: PerformanceConfig, seed: int) -> Performer:
             f"{', '.join(STREAMING_MODELS)}."
         )
     return STREAMING_MODELS[controls.model](seed)
+
+
+def take_of(portrait: Portrait, seed: int) -> int:
+    """Return the seed that a portrait's performance is drawn from: with the same `seed` another
+    portrait gives another take.
+    """
+    digest = hashlib.sha256(f"{seed}:{portrait.source_sha256}".encode()).digest()
+    return int.from_bytes(digest[:6], "big")
 
 
 class _Hearing:
@@ -243,6 +253,8 @@ class TalkingStream:
             StreamError: the stream is closed.
             ObverseError: whatever went wrong in the stream.
         """
+        if patience_seconds is not None and not patience_seconds >= 0:
+            raise ConfigError(f"the patience is {patience_seconds} s; it must be 0 or more.")
         try:
             drawn = self._drawn.get(patience_seconds)
         except PipeClosedError:
@@ -376,7 +388,7 @@ def stream(
         WeightsError: the model's weights are not there.
     """
     controls = controls or PerformanceConfig(model="flow")
-    performer = performer_for(controls, seed)
+    performer = performer_for(controls, take_of(portrait, seed))
     renderer = Renderer(portrait, config)
     warm_up(renderer, controls, seed)
     return TalkingStream(

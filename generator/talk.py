@@ -11,7 +11,7 @@ from obverse.generator.motion import Motion
 from obverse.generator.performance import PerformanceConfig, perform
 from obverse.generator.render import Renderer
 from obverse.generator.speech import Speech
-from obverse.generator.stream import STREAMING_MODELS, performed, performer_for
+from obverse.generator.stream import STREAMING_MODELS, performed, performer_for, take_of
 
 __all__ = ["talk"]
 
@@ -30,12 +30,13 @@ def talk(
     `driving`, a whole performance, is not read.
     """
     del driving
+    take = take_of(renderer.portrait, seed)
     if controls.model not in STREAMING_MODELS:
         yield from renderer.frames(
-            perform(speech, seed, controls, pose=pose, expression=expression)
+            perform(speech, take, controls, pose=pose, expression=expression)
         )
         return
-    performer = performer_for(controls, seed)
+    performer = performer_for(controls, take)
     # Heard while it is drawn, by what a live stream consists of.
     for motion in performed(speech, performer, controls, pose=pose, expression=expression):
         yield from renderer.frames(motion)

@@ -242,3 +242,18 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_2(
     assert line.startswith("obverse: ")
     assert message in line
     assert list(out.iterdir()) == []
+
+
+def test_a_name_that_no_disk_can_hold_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = tmp_path / "voice.wav"
+    write_wav(sound, np.zeros(16_000, np.float32), 16_000)
+    portrait = str(tmp_path / f"{'a' * 300}.png")
+    with pytest.raises(SystemExit) as stopped:
+        main(["generate", portrait, str(sound), "-o", str(tmp_path / "clip.mp4"), "--rights",
+              "synthetic"])  # fmt: skip
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("obverse: ")
+    assert len(said.splitlines()) == 1

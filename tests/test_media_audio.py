@@ -226,3 +226,18 @@ def test_public_speech_reads() -> None:
         samples = read_speech(path)
         assert len(samples) > 3 * 16000
         assert 0.1 < np.abs(samples).max() <= 1.0
+
+
+def test_a_voice_in_the_centre_of_six_nameless_channels_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "six.wav"
+    centre = np.zeros((16_000, 6), "<i2")
+    centre[:, 2] = np.round(20_000 * np.sin(np.arange(16_000) * 0.1))
+    with wave.open(str(path), "wb") as stream:
+        stream.setnchannels(6)
+        stream.setsampwidth(2)
+        stream.setframerate(16_000)
+        stream.writeframes(centre.tobytes())
+    level = float(np.sqrt(np.mean(read_speech(path) ** 2)))
+    expected = 20_000 / 32768 / np.sqrt(2)
+    # BS.775 over all channels but the one for effects.
+    assert level == pytest.approx(expected * 1.0 / (1.0 + 2 * 0.7071 + 2 * 0.5), rel=0.05)

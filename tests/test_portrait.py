@@ -107,3 +107,17 @@ def test_paintings(shared: Path, face_reader: FaceReader) -> None:
     portrait = read_portrait(shared / "portraits/paintings/mona_lisa.jpg", reader=face_reader)
     assert not portrait.warnings
     assert portrait.matte.mean() < 0.8
+
+
+def test_a_small_person_is_told_from_a_plain_ground(
+    face_reader: FaceReader, sitter_portrait: Portrait
+) -> None:
+    """A head in the corner of a poster keeps its hair: the matte is looked at from near by."""
+    canvas = np.full((1600, 1600, 3), 235, np.uint8)
+    canvas[:400, :400] = cv2.resize(sitter_portrait.picture, (400, 400))
+    config = PortraitConfig(framing="picture")
+    small = make_portrait(canvas, "0" * 64, config=config, reader=face_reader)
+    shown = cv2.resize(small.matte[:256, :256], sitter_portrait.matte.shape[::-1])
+    agreed = (shown > 0.5) == (sitter_portrait.matte > 0.5)
+    assert agreed.mean() > 0.95
+    assert not [warning for warning in small.warnings if "background" in warning]

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import math
 import os
 import threading
@@ -27,6 +28,7 @@ from obverse.generator.stream import (
     TalkingStream,
     performed,
     performer_for,
+    take_of,
 )
 from obverse.generator.voices import list_voices, voice_path
 from obverse.media.audio import read_speech, write_wav
@@ -313,3 +315,10 @@ def test_a_ten_minute_film_takes_no_more_memory_than_a_short_one(
     print(f"resident MB by minute: {resident}")  # noqa: T201 - the figure is wanted
     assert clip.frames == 600 * FPS
     assert resident[10] - resident[2] < 60
+
+
+def test_each_portrait_has_takes_of_its_own(sitter_portrait: Portrait) -> None:
+    other = dataclasses.replace(sitter_portrait, source_sha256="f" * 64)
+    takes = {take_of(still, seed) for still in (sitter_portrait, other) for seed in (0, 1)}
+    assert len(takes) == 4
+    assert take_of(sitter_portrait, 0) == take_of(sitter_portrait, 0)

@@ -88,6 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ObverseError as error:
         click.echo(f"obverse: {error}", err=True)
         sys.exit(2)
+    except OSError as error:  # a name that no disk can hold, a full disk behind stdout
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"obverse: {where}{error.strerror or error}.", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         click.echo("obverse: interrupted.", err=True)
         sys.exit(2)

@@ -20,6 +20,13 @@ MAX_SECONDS = 4 * 3600  # the samples are held in memory: 4 h at 16 kHz are 0.9 
 # ITU-R BS.775 downmix: a voice sits in the front centre, the effects channel holds none.
 _CENTRE_WEIGHT, _FRONT_WEIGHT, _OTHER_WEIGHT = 1.0, 0.7071, 0.5
 _FRONT = frozenset({"FL", "FR", "DL", "DR"})
+# The order in which so many channels usually come.
+_USUAL = {
+    3: ("FL", "FR", "FC"),
+    5: ("FL", "FR", "FC", "BL", "BR"),
+    6: ("FL", "FR", "FC", "LFE", "BL", "BR"),
+    8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
+}
 
 Samples = npt.NDArray[np.float32]
 
@@ -27,6 +34,8 @@ Samples = npt.NDArray[np.float32]
 def _weights(layout: Any) -> Samples:
     """Return one weight a channel; they add up to 1, so a mix never exceeds its channels."""
     names = [channel.name for channel in layout.channels]
+    if not any(name in _FRONT or name == "FC" for name in names):  # nobody says which is which
+        names = list(_USUAL.get(len(names), names))
     weights = np.full(len(names), _OTHER_WEIGHT, np.float32)
     for index, name in enumerate(names):
         if name == "FC":
