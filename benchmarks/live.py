@@ -26,7 +26,8 @@ from obverse.generator.portrait import read_portrait
 from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.sitters.sitter import Sitter
 from obverse.generator.speech import read_speech_features
-from obverse.generator.stream import performed, performer_for, stream
+from obverse.generator.stream import stream
+from obverse.generator.talk import talk
 from obverse.media.still import write_still
 
 
@@ -48,9 +49,8 @@ def _digests(portrait: Path, sound: Path, size: int) -> tuple[str, str]:
             online.update(frame.tobytes())
         speaker.join()
     renderer = Renderer(still, config)
-    for motion in performed(speech, performer_for(controls, 0), controls):
-        for frame in renderer.frames(motion):
-            offline.update(frame.tobytes())
+    for frame in talk(renderer, speech, seed=0, controls=controls):
+        offline.update(frame.tobytes())
     return online.hexdigest(), offline.hexdigest()
 
 
