@@ -355,10 +355,10 @@ def _cautions(controls: PerformanceConfig) -> tuple[str, ...]:
     least, most = (pick(value for _, value in asked) for pick in (min, max))
     if least >= _NEAREST and most <= _FARTHEST:
         return ()
-    return (
-        f"distance {least if least < _NEAREST else most:g}: what comes into the picture at its "
-        "borders is guessed",
+    asked_for = " and ".join(
+        f"{value:g}" for value in dict.fromkeys((least, most)) if not _NEAREST <= value <= _FARTHEST
     )
+    return (f"distance {asked_for}: what comes into the picture at its borders is guessed",)
 
 
 def _silent(heard: Speech) -> tuple[str, ...]:

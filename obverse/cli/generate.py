@@ -160,7 +160,9 @@ _OPTIONS = (
     click.option(
         "--expression-strength", type=float, metavar="FACTOR", help="Brows and cheeks, 0 to 2."
     ),
-    click.option("--blink-rate", type=float, metavar="N", help="Blinks a minute, 0 to 60."),
+    click.option(
+        "--blink-rate", type=click.FloatRange(0, 60), metavar="N", help="Blinks a minute, 0 to 60."
+    ),
     click.option(
         "--tracks",
         type=click.Path(path_type=Path),
