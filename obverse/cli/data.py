@@ -159,6 +159,13 @@ def index(
         )
     for sentence in report.findings.sentences():
         click.echo(f"obverse: {sentence}", err=True)
+    empty = [split for split in ("train", "val", "test") if not report.splits.get(split)]
+    if 0 < len(empty) < 3:
+        click.echo(
+            f"obverse: no clip is in {' or in '.join(empty)}; with few people another --seed draws "
+            "other splits.",
+            err=True,
+        )
     _show_index(name, report, as_json)
 
 
