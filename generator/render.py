@@ -38,9 +38,8 @@ _NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
 _CUT_ROOM = 0.12  # and down from an upper border that cuts the head off
 _LEAN = 1.0  # interocular distances that a head leans towards or away; then the body comes along
 _UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
-_ASIDE = np.sin(
-    np.deg2rad(15.0)
-)  # of the head's yaw, from which its far cheek may be seen through it
+# Sine of the head's yaw from which its far cheek might be seen through its mouth.
+_ASIDE = float(np.sin(np.deg2rad(15.0)))
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
 _EDGE, _APART = 0.02, 0.08  # interocular distances: see _hang_rims
 _SEAL = 0.010  # interocular distances; lips and lids nearer than this touch
@@ -294,12 +293,9 @@ class Renderer:
         parts = (triangles, triangles[~face], triangles[face])
         return _Layers(*(np.ascontiguousarray(part) for part in parts))
 
-    def _front_turns(self, triangles: npt.NDArray[np.int32]) -> FloatArray:
-        """Return which way round triangles [F, 3] of landmarks go when seen from the front."""
-        return _turns(self._frontal[triangles])
-
     @functools.cached_property
     def _frontal(self) -> FloatArray:
+        """The landmarks [468, 2] of a head that faces the camera."""
         return self.model.landmarks(self.model.vertices)[:SKIN_LANDMARKS, :2]
 
     def _seen(self, sheet: FloatArray, triangles: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -313,7 +309,7 @@ class Renderer:
         near = (corners.max(1) > low).all(1) & (corners.min(1) < high).all(1)
         near &= (triangles < SKIN_LANDMARKS).all(1)
         back = near.nonzero()[0]
-        back = back[_turns(corners[back]) * self._front_turns(triangles[back]) < 0]
+        back = back[_turns(corners[back]) * _turns(self._frontal[triangles[back]]) < 0]
         return np.delete(triangles, back, 0) if len(back) else triangles
 
     @functools.cached_property
