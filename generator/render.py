@@ -21,7 +21,7 @@ from obverse.generator.eye_patch import EyePatch, make_eye
 from obverse.generator.fit import SKIN_LANDMARKS, FittedHead, eased, fit_head
 from obverse.generator.head import HeadModel
 from obverse.generator.lids import make_lid
-from obverse.generator.motion import Motion, rotation_matrix
+from obverse.generator.motion import EXPRESSIONS, Motion, rotation_matrix
 from obverse.generator.mouth import Mouth, make_mouth
 from obverse.generator.portrait import Portrait
 from obverse.generator.relief import Opening, Relief, build_relief
@@ -38,6 +38,10 @@ _NEAREST, _FARTHEST, _LEAST_ROOM = 6.0, 12.0, 0.25
 _CUT_ROOM = 0.12  # and down from an upper border that cuts the head off
 _LEAN = 1.0  # interocular distances that a head leans towards or away; then the body comes along
 _UNSEEN_PX = 0.005  # of the output; what a whole coefficient moves by less stays
+# What a still smiles, frowns or raises already counts: together with it there is no more than this
+# of a coefficient, though always a little more than there was.
+_SUMMED = ("mouthSmile", "mouthFrown", "mouthDimple", "brow", "cheekSquint", "noseSneer", "eyeWide")
+_TOGETHER, _LEAST_MORE = 1.2, 0.2
 # Sine of the head's yaw from which its far cheek might be seen through its mouth.
 _ASIDE = float(np.sin(np.deg2rad(15.0)))
 _RIM_PX = 1.3  # softness of lips' and lids' edges in output pixels
@@ -129,6 +133,7 @@ class Renderer:
         self._background = self._canvas.pixels.copy()
         self._plate = self._prepare_plate()
         self._room = self._free_room()
+        self._most = _most_beyond(self.fitted.expression)
         self._straight = self._gaze(np.zeros(52, np.float32))
         self._painter = painter or self._refiner()
 
@@ -150,6 +155,7 @@ class Renderer:
             translation: `[3]` in interocular distances.
         """
         coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
+        coefficients = np.minimum(coefficients, self._most)
         turn, move = self._rigid(rotation, translation)
         body = float(move[2]) - eased(float(move[2]), _LEAN * self.fitted.scale_px)
         np.copyto(self._canvas.pixels, self._background if body else self._plate)
@@ -428,6 +434,15 @@ class _Layers(NamedTuple):
     both: npt.NDArray[np.int32]  # [F, 3]
     around: npt.NDArray[np.int32]  # [A, 3] what lies around the face
     face: npt.NDArray[np.int32]  # [F - A, 3]
+
+
+def _most_beyond(own: FloatArray) -> FloatArray:
+    """Return how much of each coefficient [52] a still can add to what its face does already."""
+    most = np.full(len(EXPRESSIONS), np.inf, np.float32)
+    for index, name in enumerate(EXPRESSIONS):
+        if name.startswith(_SUMMED):
+            most[index] = max(_TOGETHER - float(own[index]), _LEAST_MORE)
+    return most
 
 
 def _turns(corners: FloatArray) -> FloatArray:

@@ -183,3 +183,19 @@ def test_no_far_cheek_shows_through_an_open_mouth() -> None:
     )
     # The inside of a mouth is dark: 809 pixels; with the cheek in it 262 were.
     assert (opened < 0.5 * shut).sum() > 500
+
+
+def test_a_smiling_still_is_not_made_to_smile_twice(renderer: Renderer) -> None:
+    smile = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9}
+    still = renderer.frame(_face(**smile), ZERO, ZERO)
+    smiling = Renderer(make_portrait(still, "0" * 64))
+    own = float(smiling.fitted.expression[expression_index("mouthSmileLeft")])
+    assert own > 0.4
+    once, thrice = (
+        smiling.frame(_face(mouthSmileLeft=amount, mouthSmileRight=amount), ZERO, ZERO)
+        for amount in (1.0, 3.0)
+    )
+    assert np.array_equal(once, thrice)
+    # A jaw is no such thing: a still's own was closed before.
+    less, more = (smiling.frame(_face(jawOpen=amount), ZERO, ZERO) for amount in (0.5, 0.9))
+    assert not np.array_equal(less, more)
