@@ -172,6 +172,7 @@ def fit_reading(samples: list[Sample], ridge: float = RIDGE) -> Fit:
     # What cannot be read at all is not made loud.
     correlation = together / np.maximum(spread, 1e-9)
     gain[correlation < CORRELATION_LEAST] = 1.0
+    gain[expression_index("tongueOut")] = 0.0  # no landmark lies on a tongue
     misread = targets[:, split:]
     errors = [misread, misread - got[:, split:]]
     return Fit(
