@@ -29,7 +29,7 @@ _ENDS = 2 * _BETWEEN + 1  # points that lie beside the ears
 # Interocular distances.
 # Of the face's oval, inside and outside: an outline is looked for from the one to the other.
 _WITHIN, _OUTLINE = 0.20, 0.40
-_INSET = 0.035
+_INSET = 0.045
 _MIRRORED = 0.45  # how far into the face its end is mirrored
 _CHIN_SHARE = 0.3  # of the way back to the ears that the strip goes under the chin
 _STEPS = np.array([0.0, 0.12, 0.3, 0.55, 1.0], np.float32)
