@@ -300,6 +300,11 @@ def write_card(
         ),
         "data": f"{data}, {report['minutes']} minutes at 25 frames a second",
         "training": {**dataclasses.asdict(config), "parameters": report["parameters"]},
+        "tuned": (
+            "the noise's sizes (obverse.generator.flow) and the gains of the face "
+            "(obverse.generator.flow_play) were set by hand, by how lively clips of the bundled "
+            "voices look; the voice that the results are measured on is one of them"
+        ),
         "results": results
         or {"what": "training losses, running means", **{n: report[n] for n in _LOSSES}},
         "unwanted_uses": (
