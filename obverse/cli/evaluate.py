@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from obverse.cli.progress import progress_bar
+from obverse.cli.robust import robust
 
 __all__ = ["evaluate"]
 
@@ -20,6 +21,9 @@ def evaluate() -> None:
 
         obverse eval realism clips
     """
+
+
+evaluate.add_command(robust)
 
 
 @evaluate.command()
