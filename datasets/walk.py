@@ -1,7 +1,7 @@
 """Lists what lies below a folder, sorted, without opening anything."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 __all__ = ["FILMS", "PICTURES", "films_below", "folders_in", "picture_folders", "pictures_in"]
@@ -19,13 +19,15 @@ def _sorted_entries(folder: Path) -> list["os.DirEntry[str]"]:
     return sorted(shown, key=lambda entry: entry.name)
 
 
-def films_below(root: Path, inside: str = "") -> Iterator[str]:
-    """Yield the films in the folder `inside` of `root` and below it, as paths from `root`."""
+def films_below(root: Path, inside: str = "", endings: Collection[str] = FILMS) -> Iterator[str]:
+    """Yield the films, or files of other endings, in the folder `inside` of `root` and below it,
+    as paths from `root`.
+    """
     for entry in _sorted_entries(root / inside):
         path = f"{inside}/{entry.name}" if inside else entry.name
         if entry.is_dir():
-            yield from films_below(root, path)
-        elif PurePosixPath(entry.name).suffix.lower() in FILMS:
+            yield from films_below(root, path, endings)
+        elif PurePosixPath(entry.name).suffix.lower() in endings:
             yield path
 
 

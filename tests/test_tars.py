@@ -11,7 +11,7 @@ from miniatures import MINIATURES
 
 from obverse.datasets import tars
 from obverse.datasets.adapter import Place
-from obverse.datasets.footage import footage_bytes
+from obverse.datasets.footage import Footage
 from obverse.datasets.index import index_set
 from obverse.datasets.table import read_clips
 from obverse.datasets.tars import write_shards
@@ -52,7 +52,9 @@ def test_every_clip_is_a_sample(tmp_path: Path) -> None:
         assert record["label"] == clips[key].label
         assert (record["binary"], record["binary_av"]) == (clips[key].binary, clips[key].binary_av)
         assert not {"path", "mask_path"} & record.keys()
-        assert [content for _, content in footage_bytes(clips[key], tmp_path)] == [files["mp4"]]
+        assert [content for _, content in Footage.of(clips[key], tmp_path).files()] == [
+            files["mp4"]
+        ]
         assert ("mask.mp4" in files) == (clips[key].mask_path is not None)
     assert report.clips == len(clips)
     assert len(report.shards) > 3
