@@ -55,7 +55,8 @@ class Clip:
     id: str  # 32 hexadecimal digits, see `lineage_id`
     path: str  # a film, or a folder or archive of frames; relative to the folder of clips.parquet,
     # or absolute
-    member: str | None = None  # where `path` is an archive: the folder in it that holds the frames
+    member: str | None = None  # where `path` is an archive: the folder in it that holds the frames,
+    # a film or picture in it, or the key that a shard's numbered pictures share
     sha256: str | None = None  # of the file's bytes; None until it is released
     dataset: str | None = None  # the set that it comes from, a name of `datasets.catalogue`
     label: Label  # of the picture
