@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from obverse.clip import Clip, Split
-from obverse.datasets.table import clip_path
+from obverse.datasets.footage import Footage
 from obverse.detector.calibration import FEWEST, Calibration, Domain, Method
 from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import CutJob, cut_many, load_faces
@@ -84,7 +84,7 @@ def _cut(
         if progress is not None:
             progress("clips", done, total)
 
-    jobs = [CutJob(clip.id, clip_path(clip, folder), detector.recipe, store) for clip in clips]
+    jobs = [CutJob(clip.id, Footage.of(clip, folder), detector.recipe, store) for clip in clips]
     kept, _ = cut_many(jobs, workers=workers, progress=tell)
     return {name: load_faces(path) for name, path in kept.items()}
 

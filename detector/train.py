@@ -20,8 +20,8 @@ from torch import nn
 
 from obverse import __version__
 from obverse.clip import Clip
+from obverse.datasets.footage import Footage
 from obverse.datasets.split import find_leaks
-from obverse.datasets.table import clip_path
 from obverse.detector.calibrate import calibrate_samples
 from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import CutJob, cut_many, load_faces
@@ -211,7 +211,7 @@ def _read_samples(
         if progress is not None:
             progress("clips", done, total)
 
-    jobs = [CutJob(clip.id, clip_path(clip, folder), recipe, store) for clip in clips]
+    jobs = [CutJob(clip.id, Footage.of(clip, folder), recipe, store) for clip in clips]
     kept, errors = cut_many(jobs, workers=workers, progress=tell)
     samples, missing = [], []
     for clip in clips:

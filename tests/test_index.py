@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from miniatures import MINIATURES, film
 
-from obverse.clip import Clip
 from obverse.datasets import readings
 from obverse.datasets.adapter import Place
 from obverse.datasets.footage import Footage
