@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from obverse.clip import Judged
 from obverse.detector.backbone import Pixels, build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
@@ -67,6 +68,7 @@ class FrameKind:
     """Single crops, beside those of the pristine twin at the same moment."""
 
     learns_from: Literal["twins", "pristine"] = "twins"
+    judges: Judged = "picture"
     inputs = ("crops",)
 
     def build(self, config: TrainConfig) -> nn.Module:

@@ -347,6 +347,7 @@ def as_json(path: Path | str, score: Score, detector: Detector | Fusion) -> dict
         "path": str(path),
         "clip": score.clip,
         "detector": score.detector,
+        "judges": detector.judges,
         "polarity": "higher = synthetic",
         "threshold": None if calibration is None else calibration.threshold,
         "meaning": UNCALIBRATED if calibration is None else calibration.meaning,

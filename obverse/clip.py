@@ -12,9 +12,10 @@ from typing import Any, Literal, Self
 
 from obverse.errors import ConfigError
 
-__all__ = ["Clip", "Kind", "Label", "Score", "Split", "Status", "Verdict", "lineage_id"]
+__all__ = ["Clip", "Judged", "Kind", "Label", "Score", "Split", "Status", "Verdict", "lineage_id"]
 
 Label = Literal["pristine", "synthetic"]
+Judged = Literal["picture", "picture and sound"]  # what a detector's score is about
 Kind = Literal["camera", "rendered", "generated"]
 Split = Literal["train", "val", "test"]
 Status = Literal["ok", "missing", "error"]
@@ -120,6 +121,10 @@ class Clip:
     def binary_av(self) -> int:
         """1 where the picture or the sound is synthetic, else 0."""
         return int("synthetic" in (self.label, self.sound))
+
+    def synthetic_in(self, judged: Judged) -> bool:
+        """Whether what a detector judges of the clip is synthetic."""
+        return bool(self.binary if judged == "picture" else self.binary_av)
 
     @property
     def seconds(self) -> float:

@@ -118,7 +118,7 @@ def detect(
             films
         )
         _explain(explain, detector, places, masks, scores, crops)
-    summary = summarise(clips, scores, seed=seed) if clips else None
+    summary = summarise(clips, scores, judged=detector.judges, seed=seed) if clips else None
     paths = [str(Footage(Path(clip.path), clip.member)) for clip in clips]
     paths = paths or [str(path) for path in films]
     rows = [to_json(path, item, detector) for path, item in zip(paths, scores, strict=True)]
@@ -152,8 +152,9 @@ def _print(
         click.echo(said)
     click.echo(rows[0]["meaning"], err=True)
     if summary is not None:
+        by = "" if summary.judged == "picture" else " (picture or sound)"
         click.echo(
-            f"{summary.synthetic} synthetic and {summary.pristine} pristine clips of "
+            f"{summary.synthetic} synthetic{by} and {summary.pristine} pristine clips of "
             f"{summary.identities} identities; {summary.missing} missing, {summary.errors} in error"
         )
         if summary.auc is not None:
