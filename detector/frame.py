@@ -12,7 +12,7 @@ from obverse.detector.backbone import Pixels, build_backbone, choose_trained, fe
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
 from obverse.detector.kind import Batch, Example, Sample, Windows, soft_loss
-from obverse.detector.pairs import draw_crop_pairs
+from obverse.detector.pairs import draw_blend_pairs, draw_crop_pairs
 
 __all__ = ["FrameKind", "FrameNet", "apart", "together"]
 
@@ -84,10 +84,16 @@ class FrameKind:
     def batches(
         self, samples: Sequence[Sample], config: TrainConfig, rng: np.random.Generator, pairs: int
     ) -> Iterator[Batch]:
-        """Yield twin pairs of crops."""
+        """Yield twin pairs of crops, some of them pristine crops beside self-blended copies."""
         labels = np.tile(np.array([1, 0], np.float32), pairs)
-        for crops in draw_crop_pairs(samples, pairs, config.augment, rng):
-            yield Batch((crops,), labels)
+        blended = round(config.blends * pairs)
+        sources = []
+        if blended < pairs:
+            sources.append(draw_crop_pairs(samples, pairs - blended, config.augment, rng))
+        if blended:
+            sources.append(draw_blend_pairs(samples, blended, config.augment, rng))
+        while True:
+            yield Batch((np.concatenate([next(source) for source in sources]),), labels)
 
     def examples(self, samples: Sequence[Sample], config: TrainConfig) -> Iterator[Example]:
         """Yield the crops of every clip."""
