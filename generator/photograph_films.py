@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Films of photographs, for obverse corpus.")
     parser.add_argument("photographs", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=160, help="how many photographs; 160")
+    parser.add_argument("--count", type=int, default=120, help="how many photographs; 120")
     parser.add_argument("--rest", type=Path, help="a folder for links to all other photographs")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=0)
