@@ -29,8 +29,8 @@ import numpy as np
 import yaml
 
 from obverse.errors import ConfigError, InputError
-from obverse.eval.codecs import Codec
 from obverse.eval.distortions import FRAME_STEPS, SOUND_STEPS, FrameStep, SoundStep, require
+from obverse.eval.encoders import Codec
 from obverse.eval.marks import Marking
 
 __all__ = ["GRIDS", "NONE", "Condition", "Crossed", "Grid", "Mix", "Step", "load_grid", "seed_of"]
@@ -100,7 +100,10 @@ class Condition:
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that differ where scores would."""
-        steps = [{"do": type(step).__name__, **dataclasses.asdict(step)} for step in self.steps]  # type: ignore[call-overload]
+        steps = [
+            {"do": type(step).__name__, **dataclasses.asdict(step)}  # type: ignore[arg-type]
+            for step in self.steps
+        ]
         return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()[:8]
 
     def steps_for(self, clip: str) -> tuple[Step, ...]:
@@ -203,7 +206,7 @@ _MARKS_CROSSED = (
 
 
 def _basic() -> Grid:
-    crfs = {crf: {"codec": "h264", "crf": crf} for crf in (23, 32, 40)}
+    crfs: dict[float, dict[str, Any]] = {v: {"codec": "h264", "crf": v} for v in (23, 32, 40)}
     half = Condition("half-size", "size", 0.5, (build_step("resize", {"factor": 0.5}),))
     return Grid("basic", (NONE, *ladder("h264-crf", "codec", crfs), half, *_MARKS), _MARKS_CROSSED)
 
@@ -215,7 +218,7 @@ def _marks() -> Grid:
 def _deeperforensics() -> Grid:
     found = [NONE]
     for family, (do, values) in DEEPERFORENSICS.items():
-        found += ladder(family, do, dict(enumerate(values, start=1)))
+        found += ladder(family, do, {float(i): each for i, each in enumerate(values, start=1)})
     found += [Condition(f"mix-{n}", "mix", float(n), (Mix(n),)) for n in (2, 3, 4)]
     return Grid("deeperforensics", tuple(found))
 

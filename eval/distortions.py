@@ -7,7 +7,7 @@ sound step changes mono samples. Each says in its fields what it does; `FRAME_ST
 The seven distortions of DeeperForensics-1.0 (Jiang, Li, Wu, Qian and Loy, CVPR 2020, arXiv
 2001.03024; github.com/EndlessSora/DeeperForensics-1.0) follow its definitions: `saturation`,
 `contrast`, `blocks`, `noise`, `blur`, `pixelate` (which it calls JPEG) and H.264 (see
-`obverse.eval.codecs`). Where its code lets a value of 8 bits overflow, here it is clipped.
+`obverse.eval.encoders`). Where its code lets a value of 8 bits overflow, here it is clipped.
 """
 
 import dataclasses
@@ -276,7 +276,8 @@ class Gain:
     def apply(self, samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
         """Return the sound, cut off where it is too loud."""
         del rate_hz, rng
-        return np.clip(samples * np.float32(10 ** (self.db / 20)), -1, 1)
+        louder = samples * np.float32(10 ** (self.db / 20))
+        return np.asarray(np.clip(louder, -1, 1), np.float32)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from obverse.clip import Clip, Score, Status, Verdict
-from obverse.datasets.table import clip_path
+from obverse.datasets.footage import Footage, Source
 from obverse.detector.crop_store import open_reader
 from obverse.detector.crops import Alter, FaceCutter, FilmFaces, Moment, read_film
 from obverse.detector.fusion import Fusion
@@ -29,9 +29,9 @@ from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import Detector
 from obverse.detector.score import open_detector, score_faces, score_film
 from obverse.errors import InputError, ObverseError, OutputExistsError
-from obverse.eval.codecs import Codec, with_sound, write_film
 from obverse.eval.conditions import Condition, Grid, Step, seed_of
 from obverse.eval.distortions import FRAME_STEPS, SOUND_STEPS, FrameStep, SoundStep
+from obverse.eval.encoders import Codec, with_sound, write_film
 from obverse.eval.marks import (
     RELEASED,
     MarkCheck,
@@ -41,12 +41,11 @@ from obverse.eval.marks import (
     with_mark,
     without,
 )
+from obverse.eval.reel import Reel, open_reel
 from obverse.faces.landmarks import FaceReader
 from obverse.hidden import hidden_folder
-from obverse.media.audio import read_speech
-from obverse.media.video import probe, read_frames, read_moments
 from obverse.watermark.carriers import DEFAULT_KEY
-from obverse.watermark.extract import extract
+from obverse.watermark.extract import extract_frames
 from obverse.workers import spread
 
 __all__ = ["Row", "Store", "alter_of", "read_altered", "sweep"]
@@ -176,14 +175,17 @@ def alter_of(steps: Sequence[FrameStep], seed: int) -> Alter:
 
 
 def read_altered(
-    path: Path, recipe: CropRecipe, reader: FaceReader, alters: Mapping[str, Callable[[], Alter]]
+    source: Source,
+    recipe: CropRecipe,
+    reader: FaceReader,
+    alters: Mapping[str, Callable[[], Alter]],
 ) -> tuple[FilmFaces, dict[str, FilmFaces]]:
     """Return what a recipe cuts out of a film, and out of the film changed in several ways.
 
     The film is decoded once. Held are the crops, not the frames.
 
     Args:
-        path: the film.
+        source: the film, by its path or as footage.
         recipe: how to cut.
         reader: of faces.
         alters: by name, what makes a function that changes each frame that is looked at.
@@ -211,10 +213,10 @@ def read_altered(
             flush()
         return image
 
-    plain = read_film(path, recipe, reader, look)
+    plain = read_film(source, recipe, reader, look)
     if seen == 1:  # one picture is searched more patiently
         return plain, {
-            name: read_film(path, recipe, reader, make()) for name, make in alters.items()
+            name: read_film(source, recipe, reader, make()) for name, make in alters.items()
         }
     if burst:  # a film shorter than a burst
         flush()
@@ -226,7 +228,7 @@ def read_altered(
 
 class _Job(NamedTuple):
     clip: Clip
-    path: Path
+    footage: Footage
     conditions: tuple[Condition, ...]  # all of them of frames alone, or a single other one
     run: Path
     stamp: int
@@ -288,7 +290,7 @@ def _score_frames(
 
     @functools.cache
     def cut(recipe: CropRecipe) -> dict[str, FilmFaces]:
-        plain, changed = read_altered(job.path, recipe, reader, alters)
+        plain, changed = read_altered(job.footage, recipe, reader, alters)
         return {name: changed.get(name, plain) for name in steps}
 
     def faces(name: str, recipe: CropRecipe) -> FilmFaces:
@@ -309,19 +311,19 @@ def _score_made(
 ) -> Row:
     """Score a condition that needs a film of its own, which is removed again."""
     clip = job.clip.id
-    with tempfile.TemporaryDirectory(dir=job.scratch) as place:
+    with tempfile.TemporaryDirectory(dir=job.scratch) as folder, open_reel(job.footage) as reel:
         rng = np.random.default_rng(seed_of(clip, name))
         hears = _hears(detector) or job.keep is not None
-        made, rest = _made(job, steps, Path(place), rng, sound=hears)
+        made, rest = _made(job, reel, steps, Path(folder), rng, sound=hears)
         checked = any(isinstance(step, Marking) for step in steps)
-        mark = check_mark(made, job.key) if checked else None
+        mark = check_mark(made, job.key) if checked and isinstance(made, Path) else None
         alter = alter_of(rest, seed_of(clip, name)) if rest else None
         found = score_film(made, clip, detector, reader, alter=alter).score
         if job.keep is not None:
-            _keep(job, name, made, rest, Path(place))
+            _keep(job, name, made, rest, Path(folder))
         if found.reason is not None:
             found = dataclasses.replace(
-                found, reason=found.reason.replace(str(made), f"{job.path} under {name}")
+                found, reason=found.reason.replace(str(made), f"{job.footage} under {name}")
             )
         return Row.of(found, name, mark)
 
@@ -329,69 +331,76 @@ def _score_made(
 def _keep_changed(job: _Job, steps: Mapping[str, tuple[Step, ...]], wanted: set[str]) -> None:
     for name in wanted:
         if steps[name]:
-            with tempfile.TemporaryDirectory(dir=job.scratch) as place:
-                _keep(job, name, job.path, _frame_steps(steps[name]), Path(place))
+            with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
+                _keep(job, name, job.footage, _frame_steps(steps[name]), Path(folder))
 
 
-def _keep(job: _Job, name: str, film: Path, rest: Sequence[FrameStep], place: Path) -> None:
+def _keep(job: _Job, name: str, film: Source, rest: Sequence[FrameStep], folder: Path) -> None:
     """Copy a distorted film to where the user wants it; frames that change are encoded first."""
     assert job.keep is not None
-    if rest:
+    if rest or not isinstance(film, Path):
         fine = Codec(crf=_KEPT_CRF, preset="veryfast")
         rng = np.random.default_rng(seed_of(job.clip.id, name))
-        film = _encoded(film, place / "kept.mp4", fine, rest, (), rng, job, sound=True)
+        with open_reel(film) as reel:
+            film = _encoded(reel, folder / "kept.mp4", fine, rest, (), rng, job, sound=True)
     target = job.keep / name / f"{job.clip.id}{film.suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(film, target)
 
 
 def _made(
-    job: _Job, steps: Sequence[Step], place: Path, rng: np.random.Generator, *, sound: bool
-) -> tuple[Path, list[FrameStep]]:
-    """Put a film through steps, in files of `place`.
+    job: _Job,
+    source: Reel,
+    steps: Sequence[Step],
+    folder: Path,
+    rng: np.random.Generator,
+    *,
+    sound: bool,
+) -> tuple[Source, list[FrameStep]]:
+    """Put a clip through steps, in files of `folder`.
 
     Returns:
-        The film, and the frame steps that are still to be done to its frames.
+        The film (the clip itself where nothing was encoded), and the frame steps that are still to
+        be done to its frames.
 
     Raises:
-        InputError: the film cannot be read, or has no sound that a step could change.
+        InputError: the clip cannot be read, or has no sound that a step could change.
         ObverseError: a step cannot be done.
     """
-    here = job.path
+    reel = source
     frame_steps: list[FrameStep] = []
     sound_steps: list[SoundStep] = []
     for number, step in enumerate(steps):
         if isinstance(step, Codec | Marking):
-            there = place / f"{number}.mp4"
-            _encoded(here, there, step, frame_steps, sound_steps, rng, job, sound=sound)
-            if here != job.path:
-                here.unlink()
-            here, frame_steps, sound_steps = there, [], []
+            there = folder / f"{number}.mp4"
+            _encoded(reel, there, step, frame_steps, sound_steps, rng, job, sound=sound)
+            if reel is not source and reel.path is not None:
+                reel.path.unlink()
+            reel, frame_steps, sound_steps = Reel.of_film(there), [], []
         elif isinstance(step, _SOUND_TYPES):  # type: ignore[arg-type]
             sound_steps.append(step)  # type: ignore[arg-type]
         else:
             frame_steps += _frame_steps([step])
     if sound_steps and sound:
-        heard = _sound(here, sound_steps, rng)
-        if heard is None:
-            raise InputError(f"{job.path} has no sound to change; leave such films out.")
-        there = place / "sound.mkv"
-        with_sound(here, there, heard, _SOUND_HZ)
-        here = there
-    return here, frame_steps
+        heard = _sound(reel, sound_steps, rng)
+        if heard is None or reel.path is None:
+            raise InputError(f"{job.footage} has no sound to change; leave such clips out.")
+        there = folder / "sound.mkv"
+        with_sound(reel.path, there, heard, _SOUND_HZ)
+        return there, frame_steps
+    return (job.footage if reel is source or reel.path is None else reel.path), frame_steps
 
 
-def _sound(path: Path, steps: Sequence[SoundStep], rng: np.random.Generator) -> Samples | None:
-    if not probe(path).has_audio:
-        return None
-    samples = read_speech(path, _SOUND_HZ)
-    for step in steps:
-        samples = step.apply(samples, _SOUND_HZ, rng)
+def _sound(reel: Reel, steps: Sequence[SoundStep], rng: np.random.Generator) -> Samples | None:
+    samples = reel.sound(_SOUND_HZ)
+    if samples is not None:
+        for step in steps:
+            samples = step.apply(samples, _SOUND_HZ, rng)
     return samples
 
 
 def _encoded(
-    here: Path,
+    reel: Reel,
     there: Path,
     step: Codec | Marking,
     frame_steps: Sequence[FrameStep],
@@ -402,16 +411,15 @@ def _encoded(
     sound: bool,
 ) -> Path:
     """Write one film as another; returns where."""
-    info = probe(here)
-    heard = _sound(here, sound_steps, rng) if sound else None
+    heard = _sound(reel, sound_steps, rng) if sound else None
     codec = step if isinstance(step, Codec) else _released()
-    fps = codec.rate(info.fps)
-    frames: Iterator[Image] = read_frames(here, fps=fps)
+    fps = codec.rate(reel.fps)
+    frames = reel.frames(fps)
     if frame_steps:
         alter = alter_of(frame_steps, int(rng.integers(1 << 62)))
         frames = (alter(frame, 0.0) for frame in frames)
     if isinstance(step, Marking):
-        frames = _marked(here, frames, info.seconds, step.present, job)
+        frames = _marked(reel, frames, step.present, job)
     write_film(there, frames, fps, codec, heard, _SOUND_HZ)
     return there
 
@@ -425,21 +433,20 @@ def _released() -> Codec:
     )
 
 
-def _marked(
-    path: Path, frames: Iterator[Image], seconds: float, present: bool, job: _Job
-) -> Iterator[Image]:
+def _marked(reel: Reel, frames: Iterator[Image], present: bool, job: _Job) -> Iterator[Image]:
     """Return the frames with a mark or without, whatever the film carries."""
+    times = ((np.arange(_MARK_PROBES) + 0.5) * (reel.seconds / _MARK_PROBES)).tolist()
     stated = job.clip.mark
-    payload = extract(path, job.key).payload if stated is None else int(stated, 16)
+    payload = None if stated is None else int(stated, 16)
+    if payload is None:
+        payload = extract_frames((image for _, image in reel.moments(times)), job.key).payload
     if present:
         if payload is not None:
             return frames
         return with_mark(frames, own_payload(job.clip.id), job.key)
     if payload is None:
         return frames
-    times = (np.arange(_MARK_PROBES) + 0.5) * (seconds / _MARK_PROBES)
-    probed = (image for _, image in read_moments(path, times.tolist()))
-    return without(frames, probed, payload, job.key)
+    return without(frames, (image for _, image in reel.moments(times)), payload, job.key)
 
 
 def sweep(
@@ -485,8 +492,8 @@ def sweep(
                 if (clip.id, each.name, _stamp(digests[each.name], clip)) not in done
             ]
             for part in _parted(clip, wanted):
-                path = clip_path(clip, folder)
-                jobs.append(_Job(clip, path, part, run, stamp, threads, scratch, keep, key))
+                place = Footage.of(clip, folder)
+                jobs.append(_Job(clip, place, part, run, stamp, threads, scratch, keep, key))
         ready = total - sum(len(job.conditions) for job in jobs)
         if progress is not None:
             progress(ready, total)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from obverse.clip import Clip
+from obverse.clip import Clip, Judged
 from obverse.errors import ConfigError
 from obverse.eval.conditions import NONE, Grid
 from obverse.eval.metrics import Interval, auc, auc_interval, eer
@@ -97,13 +97,17 @@ class _Draws:
     """How often each clip is in each draw of a bootstrap, the same for all lines."""
 
     def __init__(
-        self, clips: Sequence[Clip], samples: int, rng: np.random.Generator, by_identity: bool
+        self,
+        clips: Sequence[Clip],
+        labels: Flags,
+        samples: int,
+        rng: np.random.Generator,
+        by_identity: bool,
     ) -> None:
         self.samples = samples
         self.over = "identities" if by_identity else "clips"
         self._seeds = rng.integers(0, 1 << 62, samples)
         names = {name: i for i, name in enumerate(dict.fromkeys(c.identity for c in clips))}
-        labels = np.array([clip.label == "synthetic" for clip in clips])
         self._groups = np.array([names[clip.identity] for clip in clips]) if by_identity else None
         self._classes = [np.flatnonzero(labels), np.flatnonzero(~labels)]
         self._count = len(clips)
@@ -149,7 +153,7 @@ def weighted_auc(labels: Flags, values: Floats, weights: Floats) -> Floats:
     beaten = (below[:, first] + below[:, last]) / 2  # ties count half
     wins = (drawn * truth * beaten).sum(axis=1)
     pairs = (drawn @ truth.astype(np.float64)) * below[:, -1]
-    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=np.greater(pairs, 0))
+    return np.asarray(np.where(pairs > 0, wins / np.maximum(pairs, 1e-9), np.nan))
 
 
 def _change(
@@ -193,6 +197,7 @@ def tabulate(
     rows: Sequence[Row],
     detector: str,
     *,
+    judged: Judged = "picture",
     seed: int = 0,
     samples: int = 2000,
 ) -> RobustTable:
@@ -203,6 +208,7 @@ def tabulate(
         clips: the clips, with their labels.
         rows: of one detector.
         detector: its id.
+        judged: what it judges, and so which label of a clip is its truth.
         seed: of the bootstrap.
         samples: of the bootstrap.
 
@@ -214,7 +220,8 @@ def tabulate(
     held = {(row.condition, row.clip): row for row in rows}
     known = all(clip.identity is not None for clip in clips)
     several = len({clip.identity for clip in clips}) > 1
-    draws = _Draws(clips, samples, np.random.default_rng(seed), known and several)
+    truth = np.array([clip.synthetic_in(judged) for clip in clips], bool)
+    draws = _Draws(clips, truth, samples, np.random.default_rng(seed), known and several)
     wanted = [
         (each.name, each.family, each.level, each.name, each.name, NONE.name)
         for each in grid.conditions
@@ -222,9 +229,11 @@ def tabulate(
         (each.name, "crossed", None, each.pristine, each.synthetic, each.reference)
         for each in grid.crossed
     ]
-    methods = sorted({clip.method for clip in clips if clip.label == "synthetic" and clip.method})
+    methods = sorted({c.method for c, fake in zip(clips, truth, strict=True) if fake and c.method})
     chosen: list[str | None] = [None, *(methods if len(methods) > 1 else [])]
-    lines = tuple(_line(each, method, clips, held, draws) for method in chosen for each in wanted)
+    lines = tuple(
+        _line(each, method, clips, truth, held, draws) for method in chosen for each in wanted
+    )
     return RobustTable(grid.name, detector, lines, _marks_of(grid, lines, rows))
 
 
@@ -232,19 +241,20 @@ def _line(
     wanted: tuple[str, str, float | None, str, str, str],
     method: str | None,
     clips: Sequence[Clip],
+    truth: Flags,
     held: Mapping[tuple[str, str], Row],
     draws: _Draws,
 ) -> Line:
     name, family, level, pristine, synthetic, reference = wanted
     here: list[tuple[int, Row]] = []
     for index, clip in enumerate(clips):
-        if clip.label == "synthetic" and method is not None and clip.method != method:
+        if truth[index] and method is not None and clip.method != method:
             continue
-        row = held.get((synthetic if clip.label == "synthetic" else pristine, clip.id))
+        row = held.get((synthetic if truth[index] else pristine, clip.id))
         if row is not None:
             here.append((index, row))
     ok = [(index, row) for index, row in here if row.score is not None]
-    labels = np.array([clips[index].label == "synthetic" for index, _ in ok], bool)
+    labels = truth[[index for index, _ in ok]]
     values = np.array([row.score for _, row in ok], np.float64)
     places = np.array([index for index, _ in ok], np.intp)
     both = bool(labels.any() and not labels.all())
@@ -264,7 +274,7 @@ def _line(
         errors=sum(row.status == "error" for _, row in here),
         identities=None if None in identities else len(identities),
         auc=_auc_of(labels, values, places, draws) if both else None,
-        change=_against(clips, ok, reference, held, draws),
+        change=_against(truth, ok, reference, held, draws),
         eer=eer(labels, values) if both else None,
         cannot_tell=_unsure([row for _, row in ok]),
         marked=float(np.mean(marked)) if marked else None,
@@ -272,7 +282,7 @@ def _line(
 
 
 def _against(
-    clips: Sequence[Clip],
+    truth: Flags,
     ok: Sequence[tuple[int, Row]],
     reference: str,
     held: Mapping[tuple[str, str], Row],
@@ -283,7 +293,7 @@ def _against(
         before = held.get((reference, row.clip))
         if before is not None and before.score is not None:
             pairs.append((index, row.score, before.score))
-    labels = np.array([clips[index].label == "synthetic" for index, _, _ in pairs], bool)
+    labels = truth[[index for index, _, _ in pairs]]
     if not labels.any() or labels.all():
         return None
     changed = np.array([score for _, score, _ in pairs], np.float64)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from obverse.errors import ConfigError, InputError
-from obverse.eval.codecs import Codec
+from obverse.eval.encoders import Codec
 from obverse.eval.conditions import GRIDS, NONE, Condition, Mix, build_step, load_grid
 from obverse.eval.distortions import Blur, Jpeg
 

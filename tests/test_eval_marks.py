@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from obverse.errors import InputError
-from obverse.eval.codecs import Codec, write_film
+from obverse.eval.encoders import Codec, write_film
 from obverse.eval.marks import check_mark, own_payload, strength_of, with_mark, without
 from obverse.media.video import read_frames
 from obverse.watermark.extract import extract

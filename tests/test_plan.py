@@ -118,7 +118,7 @@ def test_a_plan_is_read_from_yaml(tmp_path: Path) -> None:
         ({"voices": ["nobody", "flite-slt", "flite-awb"]}, "nobody"),
         ({"identities": [1, 1, 2]}, "twice"),
         ({"identities": "many"}, "many"),
-        ({"methods": ["swap"]}, "swap"),
+        ({"methods": ["morph"]}, "morph"),
         ({"methods": []}, "methods"),
         ({"controls": [{"head": 1}]}, "head"),
         ({"controls": [{}, {}]}, "twice"),

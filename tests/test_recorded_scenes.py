@@ -163,7 +163,7 @@ def test_a_silent_recording_has_a_silent_twin_and_speaks_nothing(
     failures = make_recorded_scene(_job(tmp_path / "in", tmp_path, methods=["talk"]))
     assert [sound for _, _, sound, _ in made] == [None]
     (why,) = failures.values()
-    assert "has no sound that could be spoken; choose the method reenact" in why
+    assert "has no sound that could be spoken; choose reenact or swap" in why
 
 
 def test_without_the_twin_there_is_no_take(tmp_path: Path, made: Made) -> None:

@@ -94,7 +94,7 @@ def test_one_film_twice_is_one_recording(tmp_path: Path) -> None:
         ("mine", {}, RightsError, "state one of synthetic, public-domain, consented"),
         ("consented", {"voices": 4}, ConfigError, "has no voices"),
         ("consented", {"colour": 1}, ConfigError, "knows no colour"),
-        ("consented", {"methods": ["swap"]}, ConfigError, "choose from talk, reenact"),
+        ("consented", {"methods": ["morph"]}, ConfigError, "choose from talk, reenact"),
     ],
 )
 def test_what_cannot_be_meant(

@@ -110,7 +110,8 @@ def robust(
             f"{data} has no clips of the split {split}; name another with --split, or all."
         )
     run = shipped_detector() if run is None else run
-    detector = open_detector(run, threads).id
+    opened = open_detector(run, threads)
+    detector = opened.id
     key = DEFAULT_KEY if key_file is None else read_key(key_file)
     if output.is_file():
         raise ConfigError(f"{output} is a file; name a folder with -o.")
@@ -131,7 +132,7 @@ def robust(
             key=key,
             progress=tell,
         )
-    table = tabulate(grid, clips, rows, detector, seed=seed)
+    table = tabulate(grid, clips, rows, detector, judged=opened.judges, seed=seed)
     write_report(output, grid, rows, table)
     click.echo(json.dumps(table.to_json()) if as_json else format_table(table))
     for row in rows:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from obverse.errors import ConfigError
-from obverse.eval.codecs import Codec, Encoder, with_sound, write_film
+from obverse.eval.encoders import Codec, Encoder, with_sound, write_film
 from obverse.media.audio import read_speech
 from obverse.media.video import probe, read_frames
 
