@@ -23,8 +23,8 @@ _LIMITS = """- The sitters are rendered. A detector that does well here has lear
 on these renders; how it
   does on cameras and on other generators has to be measured there.
 - A synthetic clip of `talk` or `reenact` moves one still, which is a rendering of the same sitter
-  at rest under the same light. One of `dub` or `swap` is the twin's film, and what is pasted on it is
-  such a still: of the same sitter, or of the donor.
+  at rest under the same light. One of `dub` or `swap` is the twin's film, and what is pasted on it
+  is such a still: of the same sitter, or of the donor.
 - Pristine motion and the motion of `talk`, and of the mouths of `dub`, come from one model of
   performance with different seeds; `reenact` and `swap` follow the pristine take exactly. What can
   be learned is therefore the picture, not the acting.

@@ -26,7 +26,7 @@ def _picture(seed: int = 0) -> Image:
     """Return smooth colours of middling brightness."""
     noise = np.random.default_rng(seed).normal(size=(SIDE, SIDE, 3))
     smooth = cv2.GaussianBlur(noise, (0, 0), 6)
-    return np.rint(128 + 40 * smooth / smooth.std()).clip(30, 225).astype(np.uint8)
+    return np.asarray(np.rint(128 + 40 * smooth / smooth.std()).clip(30, 225), np.uint8)
 
 
 def _similar(degrees: float, scale: float) -> npt.NDArray[np.float64]:
