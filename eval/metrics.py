@@ -19,6 +19,7 @@ from obverse.eval.counted import once
 __all__ = [
     "Interval",
     "accuracy",
+    "area_interval",
     "auc",
     "auc_interval",
     "aurc",
@@ -178,10 +179,21 @@ def auc_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float =
     perfectly has no width at all.
     """
     truth, values = _checked(labels, scores)
+    synthetic = int(truth.sum())
+    return area_interval(auc(truth, values), synthetic, len(truth) - synthetic, level=level)
+
+
+def area_interval(value: float, synthetic: int, pristine: int, *, level: float = 0.95) -> Interval:
+    """Return the interval of `auc_interval` for an AUC that is known already.
+
+    Args:
+        value: the AUC.
+        synthetic: clips that it is of.
+        pristine: likewise.
+        level: confidence.
+    """
     require_level(level)
-    value = auc(truth, values)
-    m = int(truth.sum())
-    n = len(truth) - m
+    m, n = synthetic, pristine
     rest = (m + n) / 2 - 1
     z = float(norm.ppf(0.5 + level / 2))
 
