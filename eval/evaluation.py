@@ -30,6 +30,7 @@ __all__ = [
     "Shift",
     "Slice",
     "evaluate_table",
+    "identities_of",
     "log_ratios",
     "metrics_of",
     "scored",
@@ -275,7 +276,7 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
     slices = _slices(judged, by, config)
     counts = {name: int((table.status == name).sum()) for name in ("ok", "missing", "error")}
     counts["absent"] = table.absent
-    identities = _identities(table)
+    identities = identities_of(table)
     return Evaluation(
         detector=table.detector,
         unit=table.unit,
@@ -301,7 +302,7 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
     )
 
 
-def _identities(table: ScoreTable) -> list[str] | None:
+def identities_of(table: ScoreTable) -> list[str] | None:
     """Return each row's identity; a clip of nobody known stands for itself."""
     named = table.groups.get("identity")
     if named is None:
@@ -321,7 +322,7 @@ def _figures(
     rng = np.random.default_rng(config.seed)
     drawn = bootstrap(metrics, clips, rng=rng, samples=config.samples)
     people: dict[str, Floats] = {}
-    identities = _identities(table)
+    identities = identities_of(table)
     if identities is not None:
         groups = Draws.of(truth, identities)
         people = bootstrap(metrics, groups, rng=rng, samples=config.samples)

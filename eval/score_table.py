@@ -22,7 +22,7 @@ from obverse.datasets.table import iter_clips
 from obverse.errors import ConfigError, InputError
 from obverse.media.container import require_file
 
-__all__ = ["UNITS", "ScoreTable", "Unit", "read_score_table"]
+__all__ = ["UNITS", "ScoreTable", "Unit", "detectors_in", "read_score_table"]
 
 Unit = Literal["clip", "track", "frame"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -79,6 +79,7 @@ class ScoreTable:
     def to_frame(self) -> pd.DataFrame:
         """Return it as it is written to `scores.csv`."""
         columns: dict[str, Any] = {
+            "detector": self.detector,
             "clip": self.clip,
             "label": np.where(self.truth, "synthetic", "pristine"),
             "status": self.status,
@@ -150,6 +151,18 @@ def read_score_table(
     _require_once(path, spread)
     pooled = spread if unit == "frame" else _pooled(spread, by_track=unit == "track")
     return _table(name, unit, pooled, absent)
+
+
+def detectors_in(path: Path) -> list[str | None]:
+    """Return the names in a file's column detector; a single None where it has no such column.
+
+    Raises:
+        InputError: the file is absent or damaged.
+    """
+    records = _records(path)
+    if not records or "detector" not in records[0]:
+        return [None]
+    return [*sorted({str(record["detector"]) for record in records})]
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

@@ -104,3 +104,38 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert not folder.exists()
+
+
+def test_detectors_are_compared_from_files_and_from_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sharp, dull = scores(tmp_path / "sharp.csv", noise=0.8), scores(tmp_path / "dull.csv", noise=4)
+    assert run("eval", "compare", sharp, dull, "--json", "--samples", 200) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["detectors"] == ["sharp", "dull"]
+    area = next(each for each in found["differences"] if each["metric"] == "auc")
+    assert area["low"] > 0
+    assert area["p_holm"] < 0.01
+    for path in (sharp, dull):
+        folder = tmp_path / path.stem
+        assert run("eval", "metrics", path, "-o", folder, "--samples", 20) == 0
+    capsys.readouterr()
+    report = tmp_path / "both"
+    arguments = ("eval", "compare", tmp_path / "sharp", tmp_path / "dull", "--samples", 200)
+    assert run(*arguments, "--metric", "auc", "-o", report) == 0
+    text = capsys.readouterr().out
+    assert "sharp - dull" in text
+    assert "DeLong" in text
+    again = json.loads((report / "results.json").read_text())
+    assert again["differences"][0]["value"] == pytest.approx(area["value"])
+    assert again["differences"][0]["p_holm"] == again["differences"][0]["p"]  # one test
+    (tmp_path / "twin").mkdir()
+    twin = scores(tmp_path / "twin" / "sharp.csv", noise=0.9, seed=1)
+    assert run("eval", "compare", sharp, twin, "--json", "--samples", 20) == 0
+    assert json.loads(capsys.readouterr().out)["detectors"] == [
+        f"sharp in {sharp}", f"sharp in {twin}",
+    ]  # fmt: skip
+    assert run("eval", "compare", sharp) == 2
+    assert "at least two" in capsys.readouterr().err
+    assert run("eval", "compare", tmp_path, sharp) == 2
+    assert "holds no scores.csv" in capsys.readouterr().err

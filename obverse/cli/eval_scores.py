@@ -1,5 +1,6 @@
-"""`obverse eval metrics`: what a table of scores is worth."""
+"""`obverse eval metrics` and `compare`: what tables of scores are worth."""
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -8,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from obverse.errors import InputError
+
 if TYPE_CHECKING:
     from obverse.eval.evaluation import Policy
     from obverse.eval.score_table import Unit
 
-__all__ = ["given_command", "metrics"]
+__all__ = ["compare", "given_command", "metrics"]
 
 
 def given_command() -> str:
@@ -144,3 +147,110 @@ def metrics(
             err=True,
         )
         sys.exit(1)
+
+
+@click.command()
+@click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="A table of clips, for labels and identities."
+)
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
+@click.option(
+    "--threshold",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="At and above it a clip is called synthetic.",
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["exclude", "wrong", "synthetic", "pristine"]),
+    default="exclude",
+    show_default=True,
+    help="For clips without a score: left out, misjudged, or called one or the other.",
+)
+@click.option(
+    "--metric",
+    "chosen",
+    multiple=True,
+    help="Compare this alone; may be repeated. The fewer, the less correction.",
+)
+@click.option("--samples", default=2000, show_default=True, help="Of the bootstrap.")
+@click.option("--level", default=0.95, show_default=True, help="Confidence of the intervals.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="A folder for page, tables and plots."
+)
+@click.option("--force", is_flag=True, help="Replace a report.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def compare(
+    scores: tuple[Path, ...],
+    labels: Path | None,
+    split: str | None,
+    threshold: float,
+    policy: "Policy",
+    chosen: tuple[str, ...],
+    samples: int,
+    level: float,
+    seed: int,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compare detectors on the clips that all of them were given.
+
+    SCORES are tables, one a detector or one of several, or folders that `obverse eval metrics -o`
+    wrote. Differences have intervals by a paired bootstrap over clips and over identities, DeLong's
+    test for AUC, and Holm's correction for all that is compared.
+
+    Examples:
+
+        obverse eval compare report-a report-b
+
+        obverse eval compare a.parquet b.csv --labels clips.parquet --metric auc -o report
+    """
+    from obverse.eval.comparison import compare_tables
+    from obverse.eval.comparison_report import comparison_report, comparison_text
+    from obverse.eval.evaluation import EvalConfig
+    from obverse.eval.report import origin_of, require_place, write_report
+    from obverse.eval.score_table import detectors_in, read_score_table
+
+    if output is not None:
+        require_place(output, force=force)
+    config = EvalConfig(threshold=threshold, policy=policy, samples=samples, seed=seed, level=level)
+    files = [_scores_of(path) for path in scores]
+    read = [
+        (str(given), read_score_table(path, labels, detector=name, split=split))
+        for given, path in zip(scores, files, strict=True)
+        for name in detectors_in(path)
+    ]
+    names = [table.detector for _, table in read]
+    # One detector twice, as on clips before and after an attack: told apart by where it is.
+    tables = [
+        dataclasses.replace(table, detector=f"{table.detector} in {where}")
+        if names.count(table.detector) > 1
+        else table
+        for where, table in read
+    ]
+    comparison = compare_tables(tables, config, chosen)
+    if output is not None:
+        origin = origin_of([*files, *([] if labels is None else [labels])], given_command())
+        write_report(output, comparison_report(tables, comparison, origin))
+    if as_json:
+        click.echo(json.dumps(comparison.to_json()))
+    else:
+        click.echo(comparison_text(comparison))
+
+
+def _scores_of(path: Path) -> Path:
+    """Return the table of a folder that `obverse eval metrics -o` wrote, or the file itself."""
+    if not path.is_dir():
+        return path
+    if not (path / "scores.csv").is_file():
+        raise InputError(
+            f"{path} holds no scores.csv; give a table of scores, or a folder that obverse eval "
+            "metrics -o wrote."
+        )
+    return path / "scores.csv"

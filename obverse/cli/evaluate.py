@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from obverse.cli.eval_scores import metrics
+from obverse.cli.eval_scores import compare, metrics
 from obverse.cli.eval_shortcuts import shortcuts
 from obverse.cli.progress import progress_bar
 
@@ -25,6 +25,7 @@ def evaluate() -> None:
 
 
 evaluate.add_command(metrics)
+evaluate.add_command(compare)
 evaluate.add_command(shortcuts)
 
 
