@@ -8,7 +8,7 @@ import numpy as np
 
 from obverse.clip import Clip, Judged, Score, Split
 from obverse.errors import ConfigError
-from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_interval, eer
+from obverse.eval.metrics import Interval, auc_interval, bootstrap_auc, eer
 
 __all__ = ["Summary", "summarise"]
 
@@ -81,11 +81,9 @@ def summarise(
         errors=sum(score.status == "error" for _, score in pairs),
         identities=len(set(identities)),
         auc=auc_interval(labels, values) if both else None,
-        auc_by_clip=bootstrap_interval(auc, labels, values, rng=rng, samples=samples)
-        if both
-        else None,
+        auc_by_clip=bootstrap_auc(labels, values, rng=rng, samples=samples) if both else None,
         auc_by_identity=(
-            bootstrap_interval(auc, labels, values, rng=rng, groups=identities, samples=samples)
+            bootstrap_auc(labels, values, rng=rng, groups=identities, samples=samples)
             if known
             else None
         ),

@@ -100,9 +100,18 @@ def redrawn(
             return moment.frame
         last = fit
         # Where the film's face was not found, the drawing's own place is the best guess.
+        # Such a frame may show something else, so its colours are not followed.
+        found = moment.seen is not None
         seen = moment.seen if moment.seen is not None else fit.placed(moment.drawn)
         frame, tone = paste_face(
-            moment.frame, moment.drawing, moment.drawn, seen, fit, region, tone, _PACE
+            moment.frame,
+            moment.drawing,
+            moment.drawn,
+            seen,
+            fit,
+            region,
+            tone,
+            _PACE if found else 0.0,
         )
         return frame
 
