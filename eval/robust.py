@@ -282,10 +282,11 @@ def _score_frames(
 ) -> list[Row]:
     """Score conditions that change frames alone, from one decoding."""
     clip = job.clip.id
+    on = {each.name: each.on for each in job.conditions}
     alters = {
         name: functools.partial(alter_of, _frame_steps(chain), seed_of(clip, name))
         for name, chain in steps.items()
-        if chain
+        if chain and on[name] == "frames"
     }
 
     @functools.cache
@@ -294,12 +295,32 @@ def _score_frames(
         return {name: changed.get(name, plain) for name in steps}
 
     def faces(name: str, recipe: CropRecipe) -> FilmFaces:
-        return cut(recipe)[name]
+        found = cut(recipe)[name]
+        if on[name] == "frames" or not steps[name]:
+            return found
+        return _with_crops(found, alter_of(_frame_steps(steps[name]), seed_of(clip, name)))
 
     return [
         Row.of(score_faces(functools.partial(faces, name), clip, detector).score, name)
         for name in steps
     ]
+
+
+def _with_crops(faces: FilmFaces, alter: Alter) -> FilmFaces:
+    """Return what was cut out of a film, with its crops changed."""
+    tracks = [
+        dataclasses.replace(
+            track,
+            crops=np.stack(
+                [
+                    alter(np.array(crop), float(seconds))
+                    for crop, seconds in zip(track.crops, track.times, strict=True)
+                ]
+            ),
+        )
+        for track in faces.tracks
+    ]
+    return dataclasses.replace(faces, tracks=tuple(tracks))
 
 
 def _score_made(
@@ -329,7 +350,8 @@ def _score_made(
 
 
 def _keep_changed(job: _Job, steps: Mapping[str, tuple[Step, ...]], wanted: set[str]) -> None:
-    for name in wanted:
+    films = {each.name for each in job.conditions if each.on == "frames"}
+    for name in wanted & films:
         if steps[name]:
             with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
                 _keep(job, name, job.footage, _frame_steps(steps[name]), Path(folder))
