@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from obverse.clip import Clip, Score, Verdict
-from obverse.datasets.table import clip_path
+from obverse.datasets.footage import Footage, Source, footage_at
 from obverse.detector.calibration import UNCALIBRATED, Domain, Judgement, uncalibrated
 from obverse.detector.crop_store import cut_once, load_faces, open_reader
 from obverse.detector.crops import Alter, FaceTrack, FilmFaces, read_film
@@ -27,7 +27,6 @@ from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import Detector, load_detector
 from obverse.errors import InputError
 from obverse.faces.landmarks import FaceReader
-from obverse.weights import sha256_file
 from obverse.workers import spread
 
 __all__ = [
@@ -144,7 +143,7 @@ def verdict_of(tracks: Sequence[TrackScore]) -> Verdict:
 
 
 def _faces(
-    path: Path,
+    path: Source,
     recipe: CropRecipe,
     reader: FaceReader,
     crops: Path | None,
@@ -156,7 +155,7 @@ def _faces(
 
 
 def score_film(
-    path: Path,
+    path: Source,
     name: str,
     detector: Detector | Fusion,
     reader: FaceReader,
@@ -166,7 +165,7 @@ def score_film(
     """Score one film.
 
     Args:
-        path: the film.
+        path: the film, by its path or as footage.
         name: the clip's id, for the score.
         detector: from `open_detector`.
         reader: of faces.
@@ -205,7 +204,7 @@ def score_film(
 
 
 def _fused(
-    path: Path, fusion: Fusion, reader: FaceReader, crops: Path | None, alter: Alter | None
+    path: Source, fusion: Fusion, reader: FaceReader, crops: Path | None, alter: Alter | None
 ) -> tuple[list[TrackScore], bool]:
     """Return the faces of the first member, each with what all members say of it."""
     members = []
@@ -238,7 +237,7 @@ def open_detector(path: Path, threads: int = 1) -> Detector | Fusion:
 
 class _Job(NamedTuple):
     number: int
-    path: Path
+    footage: Footage
     name: str
     run: Path
     threads: int
@@ -256,11 +255,11 @@ def _score_job(job: _Job) -> Score:
     stamp = job.run.stat().st_mtime_ns
     detector = _opened(job.run, job.threads, stamp)
     try:
-        name = job.name or sha256_file(job.path)[:32]
-    except OSError as error:
-        reason = f"{job.path} cannot be opened ({error.strerror})."
-        return Score(clip=str(job.path), detector=detector.id, status="error", reason=reason)
-    return score_film(job.path, name, detector, open_reader(), job.crops).score
+        name = job.name or job.footage.sha256()[:32]
+    except InputError as error:
+        place = str(job.footage)
+        return Score(clip=place, detector=detector.id, status="error", reason=str(error))
+    return score_film(job.footage, name, detector, open_reader(), job.crops).score
 
 
 def score(
@@ -286,7 +285,7 @@ def score(
         crops: where crops are kept; without it they are not.
         progress: told how many clips are done, of how many.
     """
-    films = [(clip.id, clip_path(clip, folder)) for clip in clips]
+    films = [(clip.id, Footage.of(clip, folder)) for clip in clips]
     return _scores(run, films, threads, workers, crops, progress)
 
 
@@ -300,20 +299,21 @@ def score_films(
     progress: Progress | None = None,
 ) -> list[Score]:
     """Score films that are in no table; each goes by 32 digits of its file's sha256."""
-    films = [("", path) for path in paths]
+    films = [("", footage_at(path)) for path in paths]
     return _scores(run, films, threads, workers, crops, progress)
 
 
 def _scores(
     run: Path,
-    films: Iterable[tuple[str, Path]],
+    films: Iterable[tuple[str, Footage]],
     threads: int,
     workers: int,
     crops: Path | None,
     progress: Progress | None,
 ) -> list[Score]:
     jobs = [
-        _Job(number, path, name, run, threads, crops) for number, (name, path) in enumerate(films)
+        _Job(number, footage, name, run, threads, crops)
+        for number, (name, footage) in enumerate(films)
     ]
     # Opened here too, so that what cannot be is refused before any work.
     detector = _opened(run, threads, run.stat().st_mtime_ns if run.exists() else 0)
@@ -322,7 +322,7 @@ def _scores(
     try:
         for job, result in spread(_score_job, jobs, workers):
             if isinstance(result, MemoryError):
-                name = job.name or str(job.path)
+                name = job.name or str(job.footage)
                 result = Score(clip=name, detector=detector.id, status="error", reason=str(result))
             elif isinstance(result, BaseException):
                 raise result
@@ -347,6 +347,7 @@ def as_json(path: Path | str, score: Score, detector: Detector | Fusion) -> dict
         "path": str(path),
         "clip": score.clip,
         "detector": score.detector,
+        "judges": detector.judges,
         "polarity": "higher = synthetic",
         "threshold": None if calibration is None else calibration.threshold,
         "meaning": UNCALIBRATED if calibration is None else calibration.meaning,
