@@ -23,8 +23,7 @@ import numpy.typing as npt
 import platformdirs
 
 from obverse.clip import Clip
-from obverse.datasets.footage import footage_form, footage_sha256, footage_size, read_footage
-from obverse.datasets.table import clip_path
+from obverse.datasets.footage import Footage
 from obverse.errors import InputError, ObverseError
 from obverse.faces.landmarks import FaceReader
 from obverse.media.audio import read_speech
@@ -184,7 +183,7 @@ def _remembered(
 ) -> tuple[dict[str, float], dict[str, str]]:
     if kept is None:
         return _read(clip, folder, faces)
-    digest = footage_sha256(clip, folder)
+    digest = Footage.of(clip, folder).sha256()
     place = kept / f"{digest}-{VERSION}{'-faces' if faces else ''}.json"
     if place.is_file():
         try:
@@ -202,17 +201,18 @@ def _remembered(
 
 
 def _read(clip: Clip, folder: Path, faces: bool) -> tuple[dict[str, float], dict[str, str]]:
-    numbers: dict[str, float] = {"file_size": float(footage_size(clip, folder))}
+    footage = Footage.of(clip, folder)
+    numbers: dict[str, float] = {"file_size": float(footage.size_bytes())}
     texts: dict[str, str] = {}
-    if footage_form(clip, folder) == "film":
-        path = clip_path(clip, folder)
-        _read_packets(path, numbers, texts)
-        if texts["sound"] != NOTHING:
-            _read_sound(path, numbers)
-        frames = read_frames(path, max_frames=FRAMES, threads=1)
+    if footage.form == "film":
+        with footage.film() as path:
+            _read_packets(path, numbers, texts)
+            if texts["sound"] != NOTHING:
+                _read_sound(path, numbers)
+            frames = read_frames(path, max_frames=FRAMES, threads=1)
+            _read_picture(frames, int(numbers["frames"]), faces, numbers, texts)
     else:
-        frames = read_footage(clip, folder, max_frames=FRAMES)
-    _read_picture(frames, int(numbers.get("frames", FRAMES)), faces, numbers, texts)
+        _read_picture(footage.frames(FRAMES), FRAMES, faces, numbers, texts)
     return {name: value for name, value in numbers.items() if math.isfinite(value)}, texts
 
 
