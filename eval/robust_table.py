@@ -5,7 +5,7 @@ identities (or clips, where a clip's identity is unknown) and taking both AUCs o
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,19 +13,19 @@ import numpy.typing as npt
 
 from obverse.clip import Clip, Judged
 from obverse.errors import ConfigError
+from obverse.eval import counted
+from obverse.eval.bootstrap import SAMPLES, Draws, bootstrap, percentile_bounds
 from obverse.eval.conditions import NONE, Grid
-from obverse.eval.metrics import Interval, auc, auc_interval, eer
+from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_auc, eer
 from obverse.eval.robust import Row
 
 __all__ = ["CHANGE_MOST", "Line", "MarkFinding", "RobustTable", "tabulate"]
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
 Bound = Literal["yes", "no", "cannot tell"]
 Flags = npt.NDArray[np.bool_]
 
 _LEVEL = 0.95
-_CELLS = 4_000_000  # of weights that are held at once
-_DRAWS_NEEDED = 0.5  # of a bootstrap's draws must have both classes
 _MARKS = {"marked", "unmarked"}
 CHANGE_MOST = 0.02  # of the AUC, by which a mark may change a detector
 
@@ -93,102 +93,51 @@ class RobustTable:
         }
 
 
-class _Draws:
-    """How often each clip is in each draw of a bootstrap, the same for all lines."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Drawn:
+    """How intervals are drawn."""
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        labels: Flags,
-        samples: int,
-        rng: np.random.Generator,
-        by_identity: bool,
-    ) -> None:
-        self.samples = samples
-        self.over = "identities" if by_identity else "clips"
-        self._seeds = rng.integers(0, 1 << 62, samples)
-        names = {name: i for i, name in enumerate(dict.fromkeys(c.identity for c in clips))}
-        self._groups = np.array([names[clip.identity] for clip in clips]) if by_identity else None
-        self._classes = [np.flatnonzero(labels), np.flatnonzero(~labels)]
-        self._count = len(clips)
-        self._kept: Floats | None = None  # where all of them fit
+    seed: int
+    samples: int
+    identities: tuple[str | None, ...] | None  # of the clips; None draws clips
 
-    def blocks(self, held: npt.NDArray[np.intp]) -> Iterator[Floats]:
-        """Yield draws `[B, held]` of some clips, all of them in turn."""
-        step = max(1, _CELLS // self._count)
-        for first in range(0, self.samples, step):
-            if self._kept is None:
-                drawn = self._drawn(first, min(first + step, self.samples))
-                if step >= self.samples:
-                    self._kept = drawn
-            else:
-                drawn = self._kept
-            yield drawn[:, held]
+    @property
+    def over(self) -> str:
+        return "clips" if self.identities is None else "identities"
 
-    def _drawn(self, first: int, last: int) -> Floats:
-        found = np.empty((last - first, self._count), np.float32)
-        for row, seed in zip(found, self._seeds[first:last], strict=True):
-            rng = np.random.default_rng(seed)
-            if self._groups is not None:
-                count = int(self._groups.max()) + 1
-                drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-                row[:] = drawn[self._groups]
-            else:
-                for members in self._classes:
-                    if len(members):
-                        drawn = rng.integers(0, len(members), len(members))
-                        row[members] = np.bincount(drawn, minlength=len(members))
-        return found
-
-
-def weighted_auc(labels: Flags, values: Floats, weights: Floats) -> Floats:
-    """Return the AUC `[B]` of weighted clips `[B, N]`; NaN where a class has no weight."""
-    order = np.argsort(values, kind="stable")
-    ranked = values[order]
-    first = np.searchsorted(ranked, ranked, "left")
-    last = np.searchsorted(ranked, ranked, "right")
-    truth, drawn = labels[order], weights[:, order]
-    below = np.zeros((len(weights), len(values) + 1))
-    np.cumsum(drawn * ~truth, axis=1, out=below[:, 1:])
-    beaten = (below[:, first] + below[:, last]) / 2  # ties count half
-    wins = (drawn * truth * beaten).sum(axis=1)
-    pairs = (drawn @ truth.astype(np.float64)) * below[:, -1]
-    return np.asarray(np.where(pairs > 0, wins / np.maximum(pairs, 1e-9), np.nan))
+    def groups(self, held: Sequence[int]) -> list[str | None] | None:
+        """Return what is drawn whole, of some clips."""
+        return None if self.identities is None else [self.identities[index] for index in held]
 
 
 def _change(
-    labels: Flags, changed: Floats, before: Floats, held: npt.NDArray[np.intp], draws: _Draws
-) -> Interval | None:
-    """Return the change of the AUC, with its bootstrap interval."""
-    value = auc(labels, changed) - auc(labels, before)
+    labels: Flags, changed: Floats, before: Floats, held: Sequence[int], drawn: _Drawn
+) -> Interval:
+    """Return the change of the AUC, with its paired bootstrap interval."""
     if np.array_equal(changed, before):
         return Interval(0.0, 0.0, 0.0, _LEVEL, "the same scores")
-    every = np.concatenate(
-        [
-            weighted_auc(labels, changed, weights) - weighted_auc(labels, before, weights)
-            for weights in draws.blocks(held)
-        ]
+    found = bootstrap(
+        {"changed": counted.auc(labels, changed), "before": counted.auc(labels, before)},
+        Draws.of(labels, drawn.groups(held)),
+        rng=np.random.default_rng(drawn.seed),
+        samples=drawn.samples,
     )
-    every = every[np.isfinite(every)]
-    if len(every) < _DRAWS_NEEDED * draws.samples:
-        return None
-    low, high = np.quantile(every, [0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2])
-    method = f"paired bootstrap over {draws.over}, {len(every)} samples"
-    return Interval(value, float(low), float(high), _LEVEL, method)
+    low, high = percentile_bounds(found["changed"] - found["before"], _LEVEL)
+    method = f"paired bootstrap over {drawn.over}, {drawn.samples} samples"
+    return Interval(auc(labels, changed) - auc(labels, before), low, high, _LEVEL, method)
 
 
-def _auc_of(labels: Flags, values: Floats, held: npt.NDArray[np.intp], draws: _Draws) -> Interval:
+def _auc_of(labels: Flags, values: Floats, held: Sequence[int], drawn: _Drawn) -> Interval:
     """Return the AUC; identities are drawn where they are known, else Newcombe's closed form."""
-    closed = auc_interval(labels, values)
-    if draws.over == "clips":
-        return closed
-    every = np.concatenate([weighted_auc(labels, values, each) for each in draws.blocks(held)])
-    every = every[np.isfinite(every)]
-    if len(every) < _DRAWS_NEEDED * draws.samples or closed.value in (0.0, 1.0):
+    closed = auc_interval(labels, values, level=_LEVEL)
+    if drawn.identities is None or closed.value in (0.0, 1.0):
         return closed  # classes that are parted perfectly give a bootstrap no width
-    low, high = np.quantile(every, [0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2])
-    method = f"bootstrap over identities, {len(every)} samples"
-    return Interval(closed.value, float(low), float(high), _LEVEL, method)
+    rng = np.random.default_rng(drawn.seed)
+    groups = drawn.groups(held)
+    found = bootstrap_auc(
+        labels, values, rng=rng, groups=groups, samples=drawn.samples, level=_LEVEL
+    )
+    return dataclasses.replace(found, method=found.method.replace("groups", "identities"))
 
 
 def tabulate(
@@ -199,7 +148,7 @@ def tabulate(
     *,
     judged: Judged = "picture",
     seed: int = 0,
-    samples: int = 2000,
+    samples: int = SAMPLES,
 ) -> RobustTable:
     """Return a sweep's table: a line a condition, then a line a condition and method.
 
@@ -220,8 +169,9 @@ def tabulate(
     held = {(row.condition, row.clip): row for row in rows}
     known = all(clip.identity is not None for clip in clips)
     several = len({clip.identity for clip in clips}) > 1
+    identities = tuple(clip.identity for clip in clips) if known and several else None
+    drawn = _Drawn(seed, samples, identities)
     truth = np.array([clip.synthetic_in(judged) for clip in clips], bool)
-    draws = _Draws(clips, truth, samples, np.random.default_rng(seed), known and several)
     wanted = [
         (each.name, each.family, each.level, each.name, each.name, NONE.name)
         for each in grid.conditions
@@ -232,7 +182,7 @@ def tabulate(
     methods = sorted({c.method for c, fake in zip(clips, truth, strict=True) if fake and c.method})
     chosen: list[str | None] = [None, *(methods if len(methods) > 1 else [])]
     lines = tuple(
-        _line(each, method, clips, truth, held, draws) for method in chosen for each in wanted
+        _line(each, method, clips, truth, held, drawn) for method in chosen for each in wanted
     )
     return RobustTable(grid.name, detector, lines, _marks_of(grid, lines, rows))
 
@@ -243,7 +193,7 @@ def _line(
     clips: Sequence[Clip],
     truth: Flags,
     held: Mapping[tuple[str, str], Row],
-    draws: _Draws,
+    drawn: _Drawn,
 ) -> Line:
     name, family, level, pristine, synthetic, reference = wanted
     here: list[tuple[int, Row]] = []
@@ -256,7 +206,7 @@ def _line(
     ok = [(index, row) for index, row in here if row.score is not None]
     labels = truth[[index for index, _ in ok]]
     values = np.array([row.score for _, row in ok], np.float64)
-    places = np.array([index for index, _ in ok], np.intp)
+    places = [index for index, _ in ok]
     both = bool(labels.any() and not labels.all())
     identities = {clips[index].identity for index, _ in ok}
     marked = [row.mark_present for _, row in here if row.mark_present is not None]
@@ -273,8 +223,8 @@ def _line(
         missing=sum(row.status == "missing" for _, row in here),
         errors=sum(row.status == "error" for _, row in here),
         identities=None if None in identities else len(identities),
-        auc=_auc_of(labels, values, places, draws) if both else None,
-        change=_against(truth, ok, reference, held, draws),
+        auc=_auc_of(labels, values, places, drawn) if both else None,
+        change=_against(truth, ok, reference, held, drawn),
         eer=eer(labels, values) if both else None,
         cannot_tell=_unsure([row for _, row in ok]),
         marked=float(np.mean(marked)) if marked else None,
@@ -286,7 +236,7 @@ def _against(
     ok: Sequence[tuple[int, Row]],
     reference: str,
     held: Mapping[tuple[str, str], Row],
-    draws: _Draws,
+    drawn: _Drawn,
 ) -> Interval | None:
     pairs = []
     for index, row in ok:
@@ -298,8 +248,8 @@ def _against(
         return None
     changed = np.array([score for _, score, _ in pairs], np.float64)
     before_them = np.array([score for _, _, score in pairs], np.float64)
-    places = np.array([index for index, _, _ in pairs], np.intp)
-    return _change(labels, changed, before_them, places, draws)
+    places = [index for index, _, _ in pairs]
+    return _change(labels, changed, before_them, places, drawn)
 
 
 def _unsure(rows: Sequence[Row]) -> float | None:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
@@ -23,9 +22,8 @@ from obverse.errors import OutputExistsError
 from obverse.eval.conditions import NONE, Condition, Crossed, Grid, load_grid
 from obverse.eval.distortions import Blur, Contrast, Hiss, Noise, Resize
 from obverse.eval.encoders import Codec
-from obverse.eval.metrics import auc
 from obverse.eval.robust import Row, Store, sweep
-from obverse.eval.robust_table import tabulate, weighted_auc
+from obverse.eval.robust_table import tabulate
 from obverse.media.video import probe
 
 CONFIG = TrainConfig(backbone="test_resnet", recipe=CropRecipe(size_px=32, moments=3, min_px=5))
@@ -292,16 +290,3 @@ def test_the_marks_finding() -> None:
         assert table.marks.largest_change is not None
         assert table.marks.below == below
         assert (table.marks.largest_change.value == 0) == (reading is base)
-
-
-def test_weighted_auc_is_that_of_repeated_clips() -> None:
-    rng = np.random.default_rng(1)
-    labels: npt.NDArray[np.bool_] = rng.random(30) < 0.5
-    values = rng.integers(0, 8, 30) / 8  # with ties
-    weights = rng.integers(0, 4, (5, 30)).astype(float)
-    found = weighted_auc(labels, values, weights)
-    for row, value in zip(weights, found, strict=True):
-        chosen = np.repeat(np.arange(30), row.astype(int))
-        assert value == pytest.approx(auc(labels[chosen], values[chosen]))
-    nobody = weighted_auc(labels, values, np.where(labels, 1.0, 0.0)[None])
-    assert np.isnan(nobody).all()
