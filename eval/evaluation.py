@@ -265,6 +265,7 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
     given = scored(table, "exclude")
     if not len(given):
         raise InputError(f"none of the {len(table)} {table.unit}s has a score.")
+    _require_both(given.truth, table.unit)
     judged = scored(table, config.policy)
     order = metrics_of(judged, config.threshold)
     claims = _claims_of(given)

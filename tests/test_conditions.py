@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from obverse.errors import ConfigError, InputError
-from obverse.eval.encoders import Codec
 from obverse.eval.conditions import GRIDS, NONE, Condition, Mix, build_step, load_grid
 from obverse.eval.distortions import Blur, Jpeg
+from obverse.eval.encoders import Codec
 
 
 @pytest.mark.parametrize("name", GRIDS)
