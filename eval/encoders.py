@@ -7,6 +7,7 @@ with FFmpeg.
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -180,6 +181,7 @@ def _options(codec: Codec) -> dict[str, str]:
 
 
 def _encode(path: Path, first: Image, rest: Iterable[Image], rate: Fraction, codec: Codec) -> None:
+    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes its settings to stderr
     height, width = first.shape[:2]
     splitter = FrameSplitter(width, height)
     planes = np.empty((height * 3 // 2, width), np.uint8)

@@ -59,7 +59,7 @@ _SOUND_HZ = 48_000
 _FRAME_TYPES = tuple(FRAME_STEPS.values())
 _SOUND_TYPES = tuple(SOUND_STEPS.values())
 _KEPT_CRF = 1  # of films that are kept only because somebody asked
-_MARK_PROBES = 48  # moments from which a mark's strength is told
+_MARK_PROBES = 32  # moments from which a mark's strength is told
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
