@@ -54,7 +54,8 @@ Image = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]  # rows there, of how many
 
-_TOGETHER = 12  # conditions whose crops are held at once while a clip is decoded
+_TOGETHER = 12  # conditions for which a clip is decoded once
+_CROPS_BYTES = 512 << 20  # of all of them together, for one face
 _SOUND_HZ = 48_000
 _FRAME_TYPES = tuple(FRAME_STEPS.values())
 _SOUND_TYPES = tuple(SOUND_STEPS.values())
@@ -501,7 +502,8 @@ def sweep(
         progress: told how many rows there are, of how many.
     """
     stamp = run.stat().st_mtime_ns if run.exists() else 0
-    _opened(run, threads, stamp)  # what cannot be opened is refused before any work
+    detector = _opened(run, threads, stamp)  # what cannot be opened is refused before any work
+    together = _together(detector)
     digests = {each.name: each.digest for each in grid.conditions}
     done = store.done()
     total = len(clips) * len(grid.conditions)
@@ -513,7 +515,7 @@ def sweep(
                 for each in grid.conditions
                 if (clip.id, each.name, _stamp(digests[each.name], clip)) not in done
             ]
-            for part in _parted(clip, wanted):
+            for part in _parted(clip, wanted, together):
                 place = Footage.of(clip, folder)
                 jobs.append(_Job(clip, place, part, run, stamp, threads, scratch, keep, key))
         ready = total - sum(len(job.conditions) for job in jobs)
@@ -544,11 +546,21 @@ def _stamp(digest: str, clip: Clip) -> str:
     return f"{digest} {(clip.sha256 or '')[:16]}"
 
 
-def _parted(clip: Clip, conditions: Sequence[Condition]) -> Iterator[tuple[Condition, ...]]:
-    """Yield the conditions that are scored together: those of frames alone, the others singly."""
+def _together(detector: Detector | Fusion) -> int:
+    """Return for how many conditions crops may be held at once."""
+    members = detector.members if isinstance(detector, Fusion) else (detector,)
+    recipes = {member.recipe for member in members}
+    crops = sum(each.moments * each.burst * 3 * each.size_px**2 for each in recipes)
+    return max(1, min(_TOGETHER, _CROPS_BYTES // crops))
+
+
+def _parted(
+    clip: Clip, conditions: Sequence[Condition], most: int
+) -> Iterator[tuple[Condition, ...]]:
+    """Yield the conditions that are scored together, those of frames alone; the others singly."""
     together = [each for each in conditions if _of_frames(each.steps_for(clip.id))]
-    for start in range(0, len(together), _TOGETHER):
-        yield tuple(together[start : start + _TOGETHER])
+    for start in range(0, len(together), most):
+        yield tuple(together[start : start + most])
     for each in conditions:
         if each not in together:
             yield (each,)
