@@ -37,6 +37,7 @@ class TrainConfig:
     hypersphere: bool = False  # features of length 1, held together by class and apart from others
     recipe: CropRecipe = dataclasses.field(default_factory=CropRecipe)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    blends: float = 0.0  # of a batch's pairs, share that are pristine beside self-blended crops
     epochs: int = 20
     steps: int = 60  # of an epoch
     pairs: int = 12  # of a batch, over all processes; each is one synthetic and one pristine
@@ -77,6 +78,13 @@ class TrainConfig:
                 raise ConfigError(
                     f"training's {name} is {getattr(self, name)}; it must be 0 to below 1."
                 )
+        if not 0 <= self.blends <= 1:
+            raise ConfigError(f"training's blends are {self.blends}; they must be 0 to 1.")
+        if self.blends and self.kind not in ("frame", "frequency"):
+            raise ConfigError(
+                f"blends are for the kinds frame and frequency, not for {self.kind}; leave them "
+                "out."
+            )
         if self.hypersphere and self.kind not in ("frame", "selfblend"):
             raise ConfigError(
                 f"a hypersphere is for the kinds frame and selfblend, not for {self.kind}; leave "

@@ -56,6 +56,7 @@ _ROLE_MEANINGS = {
     "driving": "the performance that drove the face",
     "pose": "the performance whose head motion was followed",
     "expression": "the performance whose expression was followed",
+    "film": "the film whose face was edited",
     "source": "the recording that this clip was encoded from",
     "twin": "the pristine clip of the same identity and speech",
 }

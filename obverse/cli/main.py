@@ -74,8 +74,10 @@ def cli() -> None:
 
 def _interruptible(arguments: list[str] | None) -> None:
     """Run the group; click's own exit code for Ctrl-C is 1, which here says something else."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        status = cli.main(args=arguments, prog_name="obverse", standalone_mode=False)
+        # As the context's object, so that a report can say by which command it was made.
+        status = cli.main(args=given, prog_name="obverse", standalone_mode=False, obj=given)
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:
