@@ -25,8 +25,10 @@ from obverse.media.video import probe, read_moments
 __all__ = [
     "MESH",
     "Alter",
+    "FaceCutter",
     "FaceTrack",
     "FilmFaces",
+    "Moment",
     "cut_faces",
     "cut_square",
     "read_film",
@@ -201,36 +203,54 @@ class _Search:
         return found
 
 
+class FaceCutter:
+    """Links and cuts the faces in a film's moments as they come; holds crops, not frames."""
+
+    def __init__(self, recipe: CropRecipe, reader: FaceReader) -> None:
+        """Begin a film."""
+        self._recipe, self._reader = recipe, reader
+        self._growing: dict[int, _Growing] = {}
+        self._linker = Linker(recipe)
+        self._search = _Search(recipe)
+        self._count = 0
+
+    def add(self, frames: Moment) -> None:
+        """Take the next moment's frames."""
+        recipe, moment = self._recipe, self._count
+        self._count += 1
+        seen: dict[int, dict[int, Floats]] = {}
+        for index in sorted({*range(0, len(frames), recipe.every), len(frames) - 1}):
+            image = frames[index][1]
+            found = self._search.faces(image, self._reader)
+            faces = [face for face in found if face.side >= recipe.min_px]
+            for number, face in zip(self._linker.link(moment, image, faces), faces, strict=True):
+                seen.setdefault(number, {})[index] = face.landmarks[:MESH, :2].astype(np.float32)
+        for number, marks in seen.items():
+            self._growing.setdefault(number, _Growing()).add(moment, frames, marks, recipe)
+
+    def finish(self) -> tuple[FaceTrack, ...]:
+        """Return the faces, that with most crops first."""
+        least = self._recipe.track_share * self._count
+        tracks = [track.finish() for track in self._growing.values() if track.moments >= least]
+        return tuple(
+            sorted(
+                tracks,
+                key=lambda track: (
+                    -len(track),
+                    -float(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1).mean()),
+                ),
+            )
+        )
+
+
 def cut_faces(
     moments: Iterable[Moment], recipe: CropRecipe, reader: FaceReader
 ) -> tuple[FaceTrack, ...]:
     """Link and cut the faces in a film's moments; that with most crops first."""
-    growing: dict[int, _Growing] = {}
-    linker = Linker(recipe)
-    search = _Search(recipe)
-    count = 0
-    for moment, frames in enumerate(moments):
-        count += 1
-        seen: dict[int, dict[int, Floats]] = {}
-        for index in sorted({*range(0, len(frames), recipe.every), len(frames) - 1}):
-            image = frames[index][1]
-            faces = [face for face in search.faces(image, reader) if face.side >= recipe.min_px]
-            for number, face in zip(linker.link(moment, image, faces), faces, strict=True):
-                seen.setdefault(number, {})[index] = face.landmarks[:MESH, :2].astype(np.float32)
-        for number, found in seen.items():
-            growing.setdefault(number, _Growing()).add(moment, frames, found, recipe)
-    tracks = [
-        track.finish() for track in growing.values() if track.moments >= recipe.track_share * count
-    ]
-    return tuple(
-        sorted(
-            tracks,
-            key=lambda track: (
-                -len(track),
-                -float(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1).mean()),
-            ),
-        )
-    )
+    cutter = FaceCutter(recipe, reader)
+    for frames in moments:
+        cutter.add(frames)
+    return cutter.finish()
 
 
 def read_film(

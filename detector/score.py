@@ -38,6 +38,7 @@ __all__ = [
     "domain_of",
     "open_detector",
     "score",
+    "score_faces",
     "score_film",
     "score_films",
     "score_tracks",
@@ -173,11 +174,24 @@ def score_film(
         alter: changes every frame before it is looked at, such as a distortion; crops of such
             frames are not kept.
     """
+    return score_faces(lambda recipe: _faces(path, recipe, reader, crops, alter), name, detector)
+
+
+def score_faces(
+    cut: Callable[[CropRecipe], FilmFaces], name: str, detector: Detector | Fusion
+) -> FilmScore:
+    """Score what was cut out of a film.
+
+    Args:
+        cut: returns what a recipe cuts out of the film; an `InputError` of it is the film's.
+        name: the clip's id, for the score.
+        detector: from `open_detector`.
+    """
     try:
         if isinstance(detector, Fusion):
-            tracks, faces_found = _fused(path, detector, reader, crops, alter)
+            tracks, faces_found = _fused(cut, detector)
         else:
-            faces = _faces(path, detector.recipe, reader, crops, alter)
+            faces = cut(detector.recipe)
             faces_found = bool(faces.tracks)
             tracks = [_judge(scored, detector) for scored in score_tracks(faces, detector)]
     except InputError as error:
@@ -203,14 +217,12 @@ def score_film(
     return FilmScore(found, tuple(tracks))
 
 
-def _fused(
-    path: Source, fusion: Fusion, reader: FaceReader, crops: Path | None, alter: Alter | None
-) -> tuple[list[TrackScore], bool]:
+def _fused(cut: Callable[[CropRecipe], FilmFaces], fusion: Fusion) -> tuple[list[TrackScore], bool]:
     """Return the faces of the first member, each with what all members say of it."""
     members = []
     faces_found = False
     for member in fusion.members:
-        faces = _faces(path, member.recipe, reader, crops, alter)
+        faces = cut(member.recipe)
         faces_found = faces_found or bool(faces.tracks)
         members.append(score_tracks(faces, member))
     reference = next((scored for scored in members if scored), [])

@@ -88,9 +88,11 @@ def train(
     """
     config = TrainConfig() if config is None else config
     started = time.monotonic()
-    used = [clip for clip in clips if clip.split in ("train", "val")]
     kind = DETECTORS[config.kind]
     pristine_alone = kind.learns_from == "pristine"
+    used = [clip for clip in clips if clip.split in ("train", "val")]
+    if pristine_alone:  # the validation split's fakes calibrate
+        used = [c for c in used if c.split == "val" or not c.synthetic_in(kind.judges)]
     _require_sound(clips, pristine_alone, kind.judges)
     if first_process():
         claim(run, force)

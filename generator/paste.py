@@ -68,9 +68,9 @@ LOWER_FACE = Region(
     chin=JAW_LINE[5:12],
     below=0.16,
 )
-# Brows, eyes, nose, mouth and chin.
+# Brows, eyes, nose, mouth and chin, and no temples, for hair hangs there.
 INNER_FACE = Region(
-    outline=FACE_OVAL[6:31],
+    outline=(143, 116, 372, 345, *JAW_LINE),
     anchors=(68, 104, 69, 108, 151, 337, 299, 333, 298, *FACE_OVAL[6:31:2]),
     inset=0.06,
     brows=(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),

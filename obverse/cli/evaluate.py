@@ -10,6 +10,7 @@ import click
 from obverse.cli.eval_scores import compare, metrics
 from obverse.cli.eval_shortcuts import shortcuts
 from obverse.cli.progress import progress_bar
+from obverse.cli.robust import robust
 
 __all__ = ["evaluate"]
 
@@ -27,6 +28,7 @@ def evaluate() -> None:
 evaluate.add_command(metrics)
 evaluate.add_command(compare)
 evaluate.add_command(shortcuts)
+evaluate.add_command(robust)
 
 
 @evaluate.command()
