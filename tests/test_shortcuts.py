@@ -179,6 +179,12 @@ def test_two_people_are_not_the_labels() -> None:
     assert found["flagged"] is False
 
 
+def test_what_twins_share_is_no_shortcut() -> None:
+    """Each fake has the sound of its twin: few clips suffice to say that it tells nothing."""
+    audit = audit_cues(*made(24, {"loudness": lambda synthetic, place, rng: float(place // 2)}))
+    assert of(audit, "loudness")["verdict"] == "none"
+
+
 def test_few_clips_prove_little() -> None:
     audit = audit_cues(*made(4, {"file_size": lambda synthetic, *_: float(synthetic)}))
     assert of(audit, "file_size")["auc"]["value"] == 1  # type: ignore[index]
