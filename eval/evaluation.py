@@ -161,6 +161,8 @@ class Evaluation:
         """Return it as plain values, the figures at the top."""
         return {
             **{name: dataclasses.asdict(figure) for name, figure in self.figures.items()},
+            "threshold": self.config.threshold,
+            "policy": self.config.policy,
             "coverage": self.coverage,
             "coverage_by_label": dict(self.coverage_by_label),
             "counts": dict(self.counts),

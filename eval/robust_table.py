@@ -19,7 +19,7 @@ from obverse.eval.conditions import NONE, Grid
 from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_auc, eer
 from obverse.eval.robust import Row
 
-__all__ = ["CHANGE_MOST", "Line", "MarkFinding", "RobustTable", "tabulate"]
+__all__ = ["CHANGE_MOST", "Line", "MarkFinding", "Overall", "RobustTable", "broken", "tabulate"]
 
 Floats = npt.NDArray[np.float64]
 Bound = Literal["yes", "no", "cannot tell"]
@@ -27,6 +27,8 @@ Flags = npt.NDArray[np.bool_]
 
 _LEVEL = 0.95
 _MARKS = {"marked", "unmarked"}
+_GUESSING = 0.5
+_COVERAGE_LEAST = 0.5
 CHANGE_MOST = 0.02  # of the AUC, by which a mark may change a detector
 
 
@@ -75,6 +77,23 @@ class MarkFinding:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Overall:
+    """What a sweep comes to, over the families that have levels.
+
+    The corruption error is 1 - AUC, the mean over a family's levels and then over families: the
+    mean corruption error of Hendrycks and Dietterich (ICLR 2019) without the division by a baseline
+    detector's. The relative one takes 1 - AUC of the undistorted clips away first.
+    """
+
+    families: tuple[str, ...]
+    clips: int  # with a score under every condition of them and undistorted
+    corruption_error: Interval | None
+    relative_error: Interval | None
+    broken_by: dict[str, str | None]  # family -> its mildest condition that breaks the detector
+    first: str | None  # of these, that which comes earliest on its family's ladder
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RobustTable:
     """All lines of a sweep."""
 
@@ -82,6 +101,7 @@ class RobustTable:
     detector: str
     lines: tuple[Line, ...]
     marks: MarkFinding | None
+    overall: Overall | None = None  # None where no family has levels
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -90,6 +110,7 @@ class RobustTable:
             "detector": self.detector,
             "lines": [line.to_json() for line in self.lines],
             "marks": None if self.marks is None else dataclasses.asdict(self.marks),
+            "overall": None if self.overall is None else dataclasses.asdict(self.overall),
         }
 
 
@@ -184,7 +205,104 @@ def tabulate(
     lines = tuple(
         _line(each, method, clips, truth, held, drawn) for method in chosen for each in wanted
     )
-    return RobustTable(grid.name, detector, lines, _marks_of(grid, lines, rows))
+    return RobustTable(
+        grid.name,
+        detector,
+        lines,
+        _marks_of(grid, lines, rows),
+        _overall(grid, lines, clips, truth, held, drawn),
+    )
+
+
+def broken(line: Line) -> bool:
+    """Whether a condition breaks a detector.
+
+    That is where its AUC cannot be told from guessing (the lower bound of its interval is at most
+    .5), or where it has a score for less than half of the clips.
+    """
+    return line.coverage < _COVERAGE_LEAST or (line.auc is not None and line.auc.low <= _GUESSING)
+
+
+def _overall(
+    grid: Grid,
+    lines: Sequence[Line],
+    clips: Sequence[Clip],
+    truth: Flags,
+    held: Mapping[tuple[str, str], Row],
+    drawn: _Drawn,
+) -> Overall | None:
+    families: dict[str, list[str]] = {}
+    for each in grid.conditions:
+        if each.level is not None and each.name != NONE.name:
+            families.setdefault(each.family, []).append(each.name)
+    if not families:
+        return None
+    by = {line.condition: line for line in lines if line.method is None}
+    broken_by = {
+        family: next((name for name in names if broken(by[name])), None)
+        for family, names in families.items()
+    }
+    # Ladders are of different lengths: how far up one is a share of its length.
+    reached = [
+        ((families[family].index(name) + 1) / len(families[family]), name)
+        for family, name in broken_by.items()
+        if name is not None
+    ]
+    wanted = [NONE.name, *(name for names in families.values() for name in names)]
+    kept = [i for i, c in enumerate(clips) if all(_has(held, name, c.id) for name in wanted)]
+    labels = truth[kept]
+    found = _errors(families, wanted, [clips[i].id for i in kept], labels, held, drawn, kept)
+    return Overall(
+        tuple(families),
+        len(kept),
+        found[0],
+        found[1],
+        broken_by,
+        min(reached)[1] if reached else None,
+    )
+
+
+def _has(held: Mapping[tuple[str, str], Row], condition: str, clip: str) -> bool:
+    row = held.get((condition, clip))
+    return row is not None and row.score is not None
+
+
+def _errors(
+    families: Mapping[str, Sequence[str]],
+    wanted: Sequence[str],
+    clips: Sequence[str],
+    labels: Flags,
+    held: Mapping[tuple[str, str], Row],
+    drawn: _Drawn,
+    places: Sequence[int],
+) -> tuple[Interval | None, Interval | None]:
+    """Return the corruption error and the relative one."""
+    if not labels.any() or labels.all():
+        return None, None
+    areas = {
+        name: counted.auc(labels, np.array([held[name, clip].score for clip in clips], np.float64))
+        for name in wanted
+    }
+
+    def error(values: Mapping[str, Floats]) -> Floats:
+        means = [
+            np.mean([1 - values[name] for name in names], axis=0) for names in families.values()
+        ]
+        return np.asarray(np.mean(means, axis=0), np.float64)
+
+    ones = np.ones((1, len(labels)))
+    whole = {name: metric(ones) for name, metric in areas.items()}
+    rng = np.random.default_rng(drawn.seed)
+    draws = Draws.of(labels, drawn.groups(places))
+    sampled = bootstrap(areas, draws, rng=rng, samples=drawn.samples)
+    method = f"bootstrap over {drawn.over}, {drawn.samples} samples"
+    found = []
+    for clean in (0.0, 1.0):
+        values = error(sampled) - clean * (1 - sampled[NONE.name])
+        low, high = percentile_bounds(values, _LEVEL)
+        value = float((error(whole) - clean * (1 - whole[NONE.name]))[0])
+        found.append(Interval(value, low, high, _LEVEL, method))
+    return found[0], found[1]
 
 
 def _line(

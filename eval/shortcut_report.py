@@ -49,7 +49,7 @@ def _table(audit: ShortcutAudit) -> Table:
                 str(each.auc),
                 "" if people is None else f"[{people[0]:.3f}, {people[1]:.3f}]",
                 "" if each.any_shape is None else str(each.any_shape),
-                "SHORTCUT" if each.flagged else "ok" if each.auc.value is not None else "-",
+                each.verdict.upper() if each.flagged else each.verdict,
                 _short(each.pristine),
                 _short(each.synthetic),
             )
@@ -128,8 +128,10 @@ def audit_report(audit: ShortcutAudit, name: str, origin: Origin) -> Report:
                 [
                     "A detector learns the easiest thing that parts the labels. Between the red "
                     f"lines at {BAND[0]} and {BAND[1]} a cue says nothing worth learning; it is "
-                    "called a shortcut where its whole interval lies outside. With few clips "
-                    "intervals are wide: no shortcut found is not the same as none there.",
+                    "called a shortcut where its whole interval lies outside, none where it lies "
+                    "inside, and open otherwise. With few clips intervals are wide: no shortcut "
+                    "found is not the same as none there. What a picture is like as a whole may be "
+                    "the forgery's own trace; a detector could get by with it all the same.",
                     f"What several cues tell {_together_line(audit)}.",
                 ],
                 [_table(audit)],
@@ -138,7 +140,7 @@ def audit_report(audit: ShortcutAudit, name: str, origin: Origin) -> Report:
                         "shortcuts",
                         "AUC of each cue with its interval; red lines at the borders of what is "
                         "allowed, shortcuts in red.",
-                        forest(bars, "AUC", band=BAND, centre=0.5),
+                        forest(bars, "AUC", band=BAND, centre=0.5, span=(-0.02, 1.02)),
                     )
                 ],
             ),

@@ -7,7 +7,7 @@ size, its encoder's tag or a mark does, that is what it learns.
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ __all__ = [
     "BAND",
     "Finding",
     "ShortcutAudit",
+    "Verdict",
     "audit_cues",
     "chosen_clips",
     "cross_fitted_auc",
@@ -37,6 +38,7 @@ SAMPLES = 500  # of the bootstrap over people
 TREES = 100  # of the forest that takes cues together
 BINS = 10  # of a number, whose shape is then free
 
+Verdict = Literal["shortcut", "none", "open", "not measured"]
 Truth = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
@@ -60,6 +62,16 @@ class Finding:
         if not self.cue.number or value is None or value == 0.5:
             return ""
         return "higher in synthetic" if value > 0.5 else "lower in synthetic"
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the interval says: a shortcut, none, or that so few clips leave it open."""
+        if self.flagged:
+            return "shortcut"
+        figure = self.auc
+        if figure.low is None or figure.high is None:
+            return "not measured"
+        return "none" if figure.low >= BAND[0] and figure.high <= BAND[1] else "open"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ class ShortcutAudit:
                     "any_shape": None if each.any_shape is None else _plain(each.any_shape),
                     "direction": each.direction,
                     "flagged": each.flagged,
+                    "verdict": each.verdict,
                     "pristine": each.pristine,
                     "synthetic": each.synthetic,
                     "clips": each.clips,
@@ -327,7 +340,7 @@ def _typical(cue: Cue, told: Sequence[float | str], chosen: Truth) -> str:
     if not own:
         return ""
     if cue.number:
-        return f"{float(np.median(np.array(own, np.float64))):.5g}"
+        return f"{float(np.median(np.array(own, np.float64))):.6g}"
     (value, count) = Counter(map(str, own)).most_common(1)[0]
     return f"{value or '(empty)'} ({count / len(own):.0%})"
 

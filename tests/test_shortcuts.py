@@ -82,7 +82,7 @@ def test_a_number_that_parts_the_labels_is_flagged_with_its_direction() -> None:
     assert of(audit, "mark_present")["auc"]["value"] == 1  # type: ignore[index]
     constant = of(audit, "fps")
     assert constant["auc"]["value"] == 0.5  # type: ignore[index]
-    assert constant["flagged"] is False
+    assert constant["verdict"] == "none"
 
 
 def test_a_number_in_the_middle_is_found_by_its_shape() -> None:
@@ -183,6 +183,7 @@ def test_few_clips_prove_little() -> None:
     audit = audit_cues(*made(4, {"file_size": lambda synthetic, *_: float(synthetic)}))
     assert of(audit, "file_size")["auc"]["value"] == 1  # type: ignore[index]
     assert audit.flagged == ()
+    assert of(audit, "file_size")["verdict"] == "open"
 
 
 def test_clips_that_cannot_be_read_are_counted_by_label() -> None:
