@@ -28,6 +28,7 @@ Flags = npt.NDArray[np.bool_]
 _LEVEL = 0.95
 _MARKS = {"marked", "unmarked"}
 _GUESSING = 0.5
+_IDENTITIES_FEWEST = 10  # of so few a bootstrap knows too little; clips are drawn then
 _COVERAGE_LEAST = 0.5
 CHANGE_MOST = 0.02  # of the AUC, by which a mark may change a detector
 
@@ -189,7 +190,7 @@ def tabulate(
         raise ConfigError("there are no scored clips to tabulate; give a table with some.")
     held = {(row.condition, row.clip): row for row in rows}
     known = all(clip.identity is not None for clip in clips)
-    several = len({clip.identity for clip in clips}) > 1
+    several = len({clip.identity for clip in clips}) >= _IDENTITIES_FEWEST
     identities = tuple(clip.identity for clip in clips) if known and several else None
     drawn = _Drawn(seed, samples, identities)
     truth = np.array([clip.synthetic_in(judged) for clip in clips], bool)
