@@ -29,7 +29,7 @@ from obverse.media.video import read_frames
 from obverse.watermark.extract import extract_frames
 from obverse.watermark.fingerprint import SAME_AT_MOST, compare, fingerprint_frames
 
-__all__ = ["measure"]
+__all__ = ["load", "measure", "psnr", "vmaf"]
 
 Frame = npt.NDArray[np.uint8]
 SIZE = 512
@@ -118,13 +118,14 @@ def load(folder: Path, frames: int) -> dict[str, list[Frame]]:
     return clips or _own_clips(frames)
 
 
-def _psnr(before: Sequence[Frame], after: Sequence[Frame]) -> float:
+def psnr(before: Sequence[Frame], after: Sequence[Frame]) -> float:
+    """Return the PSNR of RGB frames over a whole clip."""
     pairs = zip(before, after, strict=True)
     error = float(np.mean([np.mean((one.astype(np.float32) - other) ** 2) for one, other in pairs]))
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def _vmaf(before: Sequence[Frame], after: Sequence[Frame]) -> float | None:
+def vmaf(before: Sequence[Frame], after: Sequence[Frame]) -> float | None:
     """Return libvmaf's mean through imageio-ffmpeg, or None where that is not installed."""
     try:
         import imageio_ffmpeg
@@ -168,8 +169,8 @@ def _codec(codec: Codec, clips: dict[str, list[Frame]], frames: int) -> dict[str
         rows.append(
             {
                 "clip": name,
-                "psnr_db": _psnr(used, marked),
-                "vmaf": _vmaf(used, marked),
+                "psnr_db": psnr(used, marked),
+                "vmaf": vmaf(used, marked),
                 "embed_ms": embed_ms,
                 "extract_ms": read_ms,
                 "bits_right": {key: codec.read(value) for key, value in attacked.items()},
@@ -248,7 +249,7 @@ def _attackers(clips: dict[str, list[Frame]]) -> dict[str, Any]:
         for name, clip in marked.items():
             attacked = _shifted(clip, -estimate(name))
             read += codecs[name].read(attacked) == 1.0
-            costs.append(_psnr(clips[name], attacked))
+            costs.append(psnr(clips[name], attacked))
         results[label] = {"still_read": read, "of": len(marked), "psnr_db": float(np.median(costs))}
 
     def folded(name: str) -> npt.NDArray[np.float32]:
