@@ -306,9 +306,8 @@ def measure(
                 "z": round(found.z, 1),
                 "cpu_seconds": round(time.process_time() - begun, 2),
             }
+            print(f"{name}, {attack}: {row['read'][attack]}", file=sys.stderr, flush=True)
         rows.append(row)
-        back = sum(cell["whole"] for cell in row["read"].values())
-        print(f"{name}: {back} of {len(attacks)}", file=sys.stderr, flush=True)
     return {"machine": machine(), "frames": max(map(len, clips.values())), "clips": rows}
 
 

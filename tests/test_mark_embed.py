@@ -97,6 +97,19 @@ def test_the_mark_stands_still() -> None:
     assert all((frame == marked[0]).all() for frame in marked)
 
 
+def test_motion_lets_the_mark_be_stronger() -> None:
+    rng = np.random.default_rng(5)
+    wide = cv2.resize(rng.integers(30, 220, (64, 128, 3), np.uint8), (1024, 512))
+    still = [wide[:, :512].copy()] * 12
+    moving = [wide[:, 8 * n : 8 * n + 512].copy() for n in range(12)]
+    psnr_db = []
+    for frames in (still, moving):
+        last = list(Embedder(PAYLOAD).embed(frames))[-1]
+        psnr_db.append(10 * np.log10(255**2 / float(np.mean(_change(frames[-1], last) ** 2))))
+    assert psnr_db[0] - psnr_db[1] == pytest.approx(MarkConfig().motion_db, abs=0.5)
+    assert psnr_db[1] > 44
+
+
 def _photo(width: int, height: int) -> Frame:
     rng = np.random.default_rng(2)
     coarse = rng.integers(30, 220, (height // 16, width // 16, 3), np.uint8)
@@ -143,7 +156,14 @@ def test_the_short_side_spans_the_torus_once(width: int, height: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"psnr_db": 10.0}, {"flat_levels": 0.0}, {"inertia": 1.0}, {"most_levels": 0.1}]
+    "settings",
+    [
+        {"psnr_db": 10.0},
+        {"flat_levels": 0.0},
+        {"inertia": 1.0},
+        {"most_levels": 0.1},
+        {"motion_db": -1.0},
+    ],
 )
 def test_senseless_settings_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

@@ -64,6 +64,16 @@ def test_the_strength_at_which_most_payloads_come_back() -> None:
     assert np.mean(wrong_bits) > 0.3
 
 
+def test_patience_reads_fainter_marks() -> None:
+    rng = np.random.default_rng(4)
+    right = {False: 0, True: 0}
+    for payload in range(12):
+        noisy = encode(payload) * 10.8 / CODED_BITS**0.5 + rng.normal(size=CODED_BITS)
+        for patient in right:
+            right[patient] += decode(noisy.astype(np.float32), patient=patient) == payload
+    assert right[True] > right[False]
+
+
 def test_noise_holds_no_payload() -> None:
     rng = np.random.default_rng(2)
     assert all(decode(rng.normal(size=CODED_BITS).astype(np.float32)) is None for _ in range(300))

@@ -33,7 +33,7 @@ _PSNR_DB = 47.3
 _GAIN_PX = 256  # short side of the picture on which the gain is worked out
 # Mean change of a picture of 256 pixels from frame to frame, in grey levels, from which on motion
 # hides a mark, and at which it hides as much as it can.
-_MOTION_LEVELS = (1.0, 2.4)
+_MOTION_LEVELS = (1.3, 2.6)
 _FULL_RANGE = 255.0 / 219.0  # grey levels of a level of limited-range luma
 
 

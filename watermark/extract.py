@@ -19,10 +19,9 @@ that *any* hypothesis reaches z in an unmarked picture is at most
 
 where 4 stands for the two classes and for the two tests that are made in one search. A clip is said
 to be marked where p_value <= 1e-6. For a payload that is z >= 12.2 as it was marked and z >= 13.9
-elsewhere, about where the code stops correcting, and its CRC-24 must hold too: a second lock, of a
-list of 256
-at most. For synchronisation alone it is z >= 7.8 and z >= 10.2; that is reported as marked, with
-its payload lost.
+elsewhere, about where the code stops correcting, and its CRC-24 must hold too: a second lock, on a
+list of 1024 at most. For synchronisation alone it is z >= 7.8 and z >= 10.2; that is reported as
+marked, with its payload lost.
 
 What the bound does not cover: a key that is known. Whoever holds the key can make any picture
 carry any payload, and so can whoever pastes a mark from another clip; hence
@@ -111,7 +110,7 @@ def _payload(fix: Fix, keyed: Carriers) -> tuple[int, float] | None:
     on_bits = fix.chips[keyed.bits].astype(np.float64)
     soft = on_bits.sum(axis=1)
     payload = decode(soft.astype(np.float32))
-    if payload is None and fix.z >= _PROMISING_Z:
+    if payload is None and fix.geometry.plain and fix.z >= _PROMISING_Z:
         payload = decode(soft.astype(np.float32), patient=True)
     if payload is None:
         return None

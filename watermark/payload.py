@@ -22,7 +22,7 @@ _LEVELS = 10
 CODED_BITS = 1 << _LEVELS
 # Paths in the list: each more asks the CRC to tell one more wrong message from the right one.
 _PATHS = 32
-_PATHS_PATIENT = 256
+_PATHS_PATIENT = 1024
 
 _CRC_POLYNOMIAL = 0x864CFB  # CRC-24 of OpenPGP, RFC 9580 section 6.1
 _CRC_START = 0xB704CE
@@ -215,8 +215,8 @@ def decode(soft: npt.NDArray[np.float32], *, patient: bool = False) -> int | Non
     """Return the likeliest payload in the list whose CRC-24 is right, or None where none is.
 
     `soft` [1024] holds one log-likelihood ratio a coded bit up to a common positive factor:
-    positive for a zero. `patient` takes eight times as long over it and reads somewhat fainter
-    marks. On noise alone a CRC passes with probability below 32 * 2**-24, or 256 * 2**-24.
+    positive for a zero. `patient` takes forty times as long over it and reads somewhat fainter
+    marks. On noise alone a CRC passes with probability below 32 * 2**-24, or 1024 * 2**-24.
     """
     width = _PATHS_PATIENT if patient else _PATHS
     for path in _paths(np.ascontiguousarray(soft, np.float32), _FROZEN, width):
