@@ -28,6 +28,8 @@ VERBS = {
     "detect": "Score clips with a detector.",
     "mark": "Put a watermark into a video, or read it.",
     "inspect": "Show a file's manifest and mark, and whether they belong together.",
+    "identity": "Show and change who signs clips here.",
+    "registry": "Count what is registered here, or copy it.",
     "eval": "Measure clips, each measurement a table with intervals.",
     "doctor": "Say what this machine lacks and how to mend it.",
 }

@@ -1,0 +1,54 @@
+"""Which of many fingerprints are like one: words of a fixed width, slid along each other."""
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["WORD_BYTES", "distance", "near_words"]
+
+WORD_BYTES = {"picture": 8, "sound": 4}  # of one word of each kind of fingerprint
+_OVERLAP = 0.5  # of the shorter fingerprint, at least
+
+_ONES = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def _words(data: bytes, width: int) -> Bytes:
+    """Return [N, width]."""
+    return np.frombuffer(data, np.uint8).reshape(-1, width)
+
+
+def _ones(data: Bytes) -> npt.NDArray[np.int64]:
+    """Return the number of ones along the last axis, whose length is even."""
+    pairs = np.ascontiguousarray(data).view(np.uint16)
+    return np.asarray(_ONES[pairs].sum(-1, dtype=np.int64))
+
+
+def distance(one: bytes, other: bytes, width: int) -> float:
+    """Return the least mean share of bits that differ, 0 to 1, over all ways to lay one fingerprint
+    on the other so that at least half of the shorter one overlaps.
+    """
+    short, long = sorted((_words(one, width), _words(other, width)), key=len)
+    least = max(1, round(_OVERLAP * len(short)))
+    best = 1.0
+    for start in range(least - len(short), len(long) - least + 1):
+        begin, end = max(0, start), min(len(long), start + len(short))
+        differing = _ones(long[begin:end] ^ short[begin - start : end - start]).sum()
+        best = min(best, float(differing) / (8 * width * (end - begin)))
+    return best
+
+
+def near_words(one: bytes, others: list[bytes], width: int, at_most: float) -> list[int]:
+    """Return the positions of those that hold a word as near as that to a word of `one`.
+
+    Whoever is nearer than `at_most` on the whole is so in one word at least: no neighbour is lost.
+    """
+    if not others:
+        return []
+    every = _words(b"".join(others), width)
+    owner = np.repeat(np.arange(len(others)), [len(each) // width for each in others])
+    limit = at_most * 8 * width
+    near = np.zeros(len(every), bool)
+    for word in np.unique(_words(one, width), axis=0):
+        near |= _ones(every ^ word) <= limit
+    return [int(index) for index in np.unique(owner[near])]
