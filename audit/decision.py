@@ -164,7 +164,8 @@ _NO_LIKENESS = _set(*(each for each in get_args(Content) if each not in _SAME_AI
 TABLE: tuple[Rule, ...] = (
     # What is wrong, whatever else was found.
     Rule(_ANY, _READ, _set("other"), _ANY, "mark-copied", "high",
-         "The mark belongs to a registered clip that shows something else."),
+         "The mark belongs to a registered clip that shows something else, or that is a small part "
+         "of this picture."),
     Rule(_INVALID, _READ, _SAME_AI, _ANY, "altered-ai", "very high",
          "The manifest does not fit the file; mark and content lead to a registered AI clip."),
     Rule(_INVALID, _READ, _set("unchecked, AI"), _ANY, "altered-ai", "high",
@@ -273,11 +274,11 @@ _MARK_SAYS: dict[str, str] = {
     "read": "There is a mark of this key, of which no manifest in the file speaks.",
 }
 _CONTENT_SAYS: dict[str, str] = {
-    "same, AI": "The content is that of a clip that is registered as synthetic.",
+    "same, AI": "The content is that of a clip that is registered as made by AI or software.",
     "same, human": "The content is that of a clip that is registered as pristine.",
     "other": "The mark's registered clip shows something else.",
-    "unchecked, AI": "The mark's clip is registered as synthetic; its content was not compared.",
-    "unchecked, human": "The mark's clip is registered as pristine; its content was not compared.",
+    "unchecked, AI": "The mark's clip is registered as AI or software; content not compared.",
+    "unchecked, human": "The mark's clip is registered as pristine; content not compared.",
     "unknown": "The registry that was asked knows neither mark nor content, which proves nothing.",
     "not asked": "No registry was asked.",
 }

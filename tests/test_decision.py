@@ -1,6 +1,7 @@
 """The decision table: complete, no line in vain, and never turned round by stronger evidence."""
 
 import dataclasses
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,6 +14,7 @@ from obverse.audit.decision import (
     Findings,
     Manifest,
     Mark,
+    Rule,
     combinations,
     decide,
     rule_for,
@@ -155,3 +157,23 @@ def test_the_detector_speaks_in_likelihood_words() -> None:
     assert decide(dataclasses.replace(found, ratio=None)).confidence == "none"
     pristine = dataclasses.replace(found, detector="pristine", ratio=1 / 300)
     assert decide(pristine).confidence == "moderately strong support"
+
+
+def _row(rule: Rule) -> str:
+    axes = (rule.manifest, rule.mark, rule.content, rule.detector)
+    orders = (get_args(axis) for axis in (Manifest, Mark, Content, Detected))
+    cells = [
+        "; ".join(value for value in order if value in axis) or "any"
+        for axis, order in zip(axes, orders, strict=True)
+    ]
+    return f"| {' | '.join(cells)} | `{rule.verdict}` | {rule.confidence} |"
+
+
+def test_the_document_shows_the_table_as_it_is() -> None:
+    """On a change, the rows that are wanted stand in the error."""
+    text = (Path(__file__).resolve().parents[1] / "docs" / "audit.md").read_text(encoding="utf-8")
+    wanted = [_row(rule) for rule in TABLE]
+    shown = [line for line in text.splitlines() if line in set(wanted)]
+    assert shown == wanted, "\n".join(wanted)
+    for verdict in VERDICTS.values():
+        assert f"| `{verdict.name}` | {verdict.title} |" in text, verdict.title
