@@ -33,6 +33,8 @@ class TrainConfig:
     kind: KindName = "frame"
     backbone: str = "mobilenetv4_conv_small"  # any timm model; 2.5 M parameters
     pretrained: bool = False  # start from the hub's weights
+    begin_sha256: str | None = None  # of the file whose weights the backbone starts from
+    view_px: int | None = None  # side of the middle of a crop that is looked at; None: all of it
     tune: Tune = "all"  # of the backbone: all, only its norms, or nothing (head)
     hypersphere: bool = False  # features of length 1, held together by class and apart from others
     recipe: CropRecipe = dataclasses.field(default_factory=CropRecipe)
@@ -85,6 +87,17 @@ class TrainConfig:
                 f"blends are for the kinds frame and frequency, not for {self.kind}; leave them "
                 "out."
             )
+        if self.view_px is not None and not 16 <= self.view_px <= self.recipe.size_px:
+            raise ConfigError(
+                f"training's view_px is {self.view_px}; it must be 16 to the crop's side, "
+                f"{self.recipe.size_px}."
+            )
+        if self.view_px is not None and self.kind not in ("frame", "selfblend"):
+            raise ConfigError(
+                f"view_px is for the kinds frame and selfblend, not for {self.kind}; leave it out."
+            )
+        if self.begin_sha256 is not None and self.pretrained:
+            raise ConfigError("a backbone starts from the hub's weights or from a file, not both.")
         if self.hypersphere and self.kind not in ("frame", "selfblend"):
             raise ConfigError(
                 f"a hypersphere is for the kinds frame and selfblend, not for {self.kind}; leave "

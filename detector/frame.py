@@ -24,11 +24,12 @@ class FrameNet(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.backbone = build_backbone(
-            config.backbone, pretrained=config.pretrained, size_px=config.recipe.size_px
-        )
+        side = config.view_px or config.recipe.size_px
+        self.edge = (config.recipe.size_px - side) // 2
+        self.side = side
+        self.backbone = build_backbone(config.backbone, pretrained=config.pretrained, size_px=side)
         self.pixels = Pixels.of(self.backbone)
-        features = feature_count(self.backbone, config.recipe.size_px)
+        features = feature_count(self.backbone, side)
         choose_trained(self.backbone, config.tune)
         self.hypersphere = config.hypersphere
         self.head = nn.Linear(features, 1)
@@ -38,7 +39,8 @@ class FrameNet(nn.Module):
 
     def features(self, crops: torch.Tensor) -> torch.Tensor:
         """Return features `[N, D]`, of length 1 on a hypersphere."""
-        found: torch.Tensor = self.backbone(self.pixels(crops))
+        inside = slice(self.edge, self.edge + self.side)
+        found: torch.Tensor = self.backbone(self.pixels(crops[:, inside, inside]))
         return nn.functional.normalize(found, dim=-1) if self.hypersphere else found
 
     def judge(self, features: torch.Tensor) -> torch.Tensor:

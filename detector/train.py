@@ -33,6 +33,8 @@ from obverse.detector.processes import first_process, joined
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import CALIBRATION, CARD, CONFIG, LOG, WEIGHTS, save_weights
 from obverse.errors import ConfigError, OutputExistsError
+from obverse.media.container import require_file
+from obverse.weights import sha256_file
 
 __all__ = ["CROPS", "TrainReport", "claim", "train", "write_card"]
 
@@ -62,6 +64,7 @@ def train(
     *,
     force: bool = False,
     crops: Path | None = None,
+    begin: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> TrainReport:
@@ -78,15 +81,20 @@ def train(
         config: how to train.
         force: overwrite a finished run.
         crops: where crops are kept, for several runs to share; without it in the run.
+        begin: weights that the backbone starts from; see `backbone.begin_with`.
         workers: processes that cut crops.
         progress: told about clips read and steps done.
 
     Raises:
         ConfigError: a split lacks a class, or an identity or source is in several splits.
         InputError: the run's checkpoint is of other settings.
+        WeightsError: `begin` is no weights of such a backbone.
         OutputExistsError: the run is there already.
     """
     config = TrainConfig() if config is None else config
+    if begin is not None:
+        require_file(begin)
+        config = dataclasses.replace(config, begin_sha256=sha256_file(begin))
     started = time.monotonic()
     kind = DETECTORS[config.kind]
     pristine_alone = kind.learns_from == "pristine"
@@ -114,7 +122,7 @@ def train(
             validation = [s for s in samples if s.clip.split == "val"]
             _require_seen(training, validation, missing, errors, pristine_alone)
             select, calibrating = part_validation(validation)
-            best, network = fit(training, select, run, config, processes, progress)
+            best, network = fit(training, select, run, config, processes, progress, begin)
             if processes.rank == 0:
                 digest = save_weights(run / WEIGHTS, network)
                 calibration = calibrate_samples(network, digest, config, calibrating)
@@ -262,6 +270,9 @@ def _card(
         "output": "logit of a window, positive = synthetic; a face's raw score is the mean of its "
         "windows' probabilities, a clip's that of the face that looks most synthetic",
         "judges": DETECTORS[config.kind].judges,
+        "began_with": f"weights of sha256 {config.begin_sha256}"
+        if config.begin_sha256
+        else ("the model hub's weights" if config.pretrained else "random weights"),
         "data": {
             "clips": dict(report.clips),
             "identities": len({clip.identity for clip in clips}),

@@ -82,7 +82,8 @@ def comparison_report(
         )
         for each in comparison.differences
     ]  # fmt: skip
-    names = " and ".join(comparison.detectors)
+    *most, last = comparison.detectors
+    names = f"{', '.join(most)} and {last}"
     return Report(
         title=f"{names} compared",
         lead=f"{_line(comparison)}.",

@@ -10,6 +10,7 @@ A grid file is a mapping:
       - name: chat
         family: platform
         level: 1
+        on: frames                       # or crops: what a detector cuts out is changed
         steps:
           - {do: codec, codec: h264, crf: 30, short_px: 480}
           - {do: jpeg, quality: 60}
@@ -23,13 +24,20 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import yaml
 
 from obverse.errors import ConfigError, InputError
-from obverse.eval.distortions import FRAME_STEPS, SOUND_STEPS, FrameStep, SoundStep, require
+from obverse.eval.distortions import (
+    FRAME_STEPS,
+    SOUND_STEPS,
+    FrameStep,
+    Resize,
+    SoundStep,
+    require,
+)
 from obverse.eval.encoders import Codec
 from obverse.eval.marks import Marking
 
@@ -58,6 +66,7 @@ class Mix:
         )
 
 
+Where = Literal["frames", "crops"]
 Step = FrameStep | SoundStep | Codec | Marking | Mix
 
 _STEPS: dict[str, Callable[..., Step]] = {
@@ -88,14 +97,22 @@ class Condition:
     family: str = ""
     level: float | None = None  # a place on the family's curve; None where it has none
     steps: tuple[Step, ...] = ()
+    on: Where = "frames"  # of the film, or on the crops that are cut out of it
 
     def __post_init__(self) -> None:
-        """Refuse a name that no file could have."""
+        """Refuse a name that no file could have, and steps that crops cannot go through."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", self.name):
             raise ConfigError(
                 f"a condition is called {self.name!r}; use up to 64 letters, digits, dots, dashes, "
                 "plus signs and underscores."
             )
+        require(self, "on", self.on in get_args(Where), "frames or crops")
+        for step in self.steps if self.on == "crops" else ():
+            if isinstance(step, Resize) or not isinstance(step, tuple(FRAME_STEPS.values())):  # type: ignore[arg-type]
+                raise ConfigError(
+                    f"{self.name} does {type(step).__name__.lower()} on crops; a crop keeps its "
+                    "size and is no film."
+                )
 
     @property
     def digest(self) -> str:
@@ -104,7 +121,8 @@ class Condition:
             {"do": type(step).__name__, **dataclasses.asdict(step)}  # type: ignore[arg-type]
             for step in self.steps
         ]
-        return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()[:8]
+        text = json.dumps(steps if self.on == "frames" else [self.on, *steps], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def steps_for(self, clip: str) -> tuple[Step, ...]:
         """Return a clip's steps, with what is drawn for it."""
@@ -174,7 +192,7 @@ def build_step(do: str, values: Mapping[str, Any]) -> Step:
         if needed and field.name not in values:
             raise ConfigError(f"{do} lacks {field.name}; say how much.")
     for name, value in values.items():
-        if name not in ("codec", "preset", "present") and (
+        if name not in ("codec", "preset", "present", "how") and (
             isinstance(value, bool) or not isinstance(value, int | float | None)
         ):
             raise ConfigError(f"{name} of {do} is {value!r}; it must be a number.")
@@ -186,10 +204,15 @@ def build_step(do: str, values: Mapping[str, Any]) -> Step:
         raise ConfigError(f"{do} cannot be made of {dict(values)}: {error}.") from error
 
 
-def ladder(family: str, do: str, levels: Mapping[float, Mapping[str, Any]]) -> list[Condition]:
-    """Return one step at several levels, named FAMILY-LEVEL."""
+def ladder(
+    family: str,
+    do: str,
+    levels: Mapping[float, Mapping[str, Any]],
+    on: Where = "frames",
+) -> list[Condition]:
+    """Return one step at several levels, mildest first, named FAMILY-LEVEL."""
     return [
-        Condition(f"{family}-{level:g}", family, float(level), (build_step(do, values),))
+        Condition(f"{family}-{level:g}", family, float(level), (build_step(do, values),), on)
         for level, values in levels.items()
     ]
 
@@ -223,10 +246,120 @@ def _deeperforensics() -> Grid:
     return Grid("deeperforensics", tuple(found))
 
 
+def _gend() -> Grid:
+    """GenD's sweep (Yermakov et al., arXiv 2508.06248; its src/exp), which distorts crops."""
+    found = [NONE]
+    qualities: dict[float, dict[str, Any]] = {q: {"quality": q} for q in (100, 80, 60, 40, 20, 10)}
+    found += ladder("jpeg", "jpeg", qualities, "crops")
+    blurs = ((5, 0.5), (7, 1.0), (11, 1.5), (13, 2.0), (19, 3.0))
+    found += ladder("blur", "blur", {s: {"kernel": k, "sigma": s} for k, s in blurs}, "crops")
+    for how in ("nearest", "linear", "cubic", "area", "lanczos"):
+        sides: dict[float, dict[str, Any]] = {p: {"short_px": p, "how": how} for p in (112, 64)}
+        found += ladder(f"resize-{how}", "lowres", sides, "crops")
+    found += ladder(
+        "noise", "grain", {s: {"sigma": s} for s in (0.01, 0.03, 0.05, 0.1, 0.2)}, "crops"
+    )
+    return Grid("gend", tuple(found))
+
+
+_CODEC_CRFS: dict[str, tuple[int, ...]] = {
+    "h264": (18, 23, 28, 33, 38, 43),
+    "h265": (18, 23, 28, 33, 38, 43),
+    "av1": (30, 38, 46, 54, 62),
+    "vp9": (30, 38, 46, 54, 62),
+}
+
+
+def _codecs() -> Grid:
+    found = [NONE]
+    for codec, crfs in _CODEC_CRFS.items():
+        levels: dict[float, dict[str, Any]] = {crf: {"codec": codec, "crf": crf} for crf in crfs}
+        found += ladder(f"{codec}-crf", "codec", levels)
+    return Grid("codecs", tuple(found))
+
+
+def _sizes() -> Grid:
+    found = [NONE, *ladder("resize", "resize", {f: {"factor": f} for f in (0.75, 0.5, 0.35, 0.25)})]
+    found += ladder("fps", "codec", {f: {"crf": 18, "fps": f} for f in (15.0, 10.0, 5.0)})
+    found += ladder(
+        "lowres",
+        "lowres",
+        {p: {"short_px": p, "how": "cubic"} for p in (360.0, 240.0, 180.0, 120.0)},
+    )
+    return Grid("sizes", tuple(found))
+
+
+def _codec(**values: Any) -> Step:
+    return build_step("codec", values)
+
+
+# Rungs of Apple's HLS Authoring Specification, H.264: short side in px -> kbit/s.
+_HLS_KBPS = {720: 3000, 540: 2000, 432: 730, 360: 365, 234: 145}
+
+
+def _platforms() -> Grid:
+    """Return what publications say that platforms and sets do to films; see docs/robustness.md."""
+    hls = {
+        f"hls-{px}p": _codec(short_px=px, kbps=kbps, gop=48, sound_kbps=96)
+        for px, kbps in _HLS_KBPS.items()
+    }
+    c23, c40 = _codec(crf=23), _codec(crf=40)
+    chains: dict[str, tuple[str, tuple[Step, ...]]] = {
+        "ff-c23": ("ff", (c23,)),
+        "ff-c40": ("ff", (c40,)),
+        "dfdc-15fps": ("dfdc", (_codec(crf=23, fps=15),)),
+        "dfdc-quarter": ("dfdc", (_codec(crf=23, scale=0.25),)),
+        **{name: ("hls", (step,)) for name, step in hls.items()},
+        "c23-twice": ("double", (c23, c23)),
+        "c23-hls-360p": ("double", (c23, hls["hls-360p"])),
+        "h265-hls-432p": ("double", (_codec(codec="h265", crf=28), hls["hls-432p"])),
+        "hls-720p-to-360p": ("double", (hls["hls-720p"], hls["hls-360p"])),
+        "hls-360p-twice": ("double", (hls["hls-360p"], hls["hls-360p"])),
+    }
+    counts: dict[str, int] = {}
+    found = [NONE]
+    for name, (family, steps) in chains.items():
+        counts[family] = counts.get(family, 0) + 1
+        found.append(Condition(name, family, float(counts[family]), steps))
+    return Grid("platforms", tuple(found))
+
+
+def _screen() -> Grid:
+    """Return recordings of a screen, by software and by a camera: models, not measurements."""
+    captured = (_codec(crf=23, preset="veryfast", scale=1.5), _codec(crf=28, scale=2 / 3))
+    found = [NONE, Condition("screen-recorded", "screen", None, captured)]
+    found += ladder("filmed", "filmed", {s: {"strength": s} for s in (0.25, 0.5, 1.0)})
+    poor = (build_step("filmed", {"strength": 0.5}), _codec(crf=30, short_px=480))
+    found.append(Condition("filmed-and-sent", "screen", None, poor))
+    return Grid("screen", tuple(found))
+
+
+def _sound() -> Grid:
+    """Return what is done to sound alone, for detectors that hear it."""
+    found = [NONE, *ladder("hiss", "hiss", {v: {"snr_db": v} for v in (30.0, 20.0, 10.0, 0.0)})]
+    telephone = build_step("band", {"low_hz": 300, "high_hz": 3400})
+    found.append(Condition("telephone", "band", None, (telephone,)))
+    found += ladder(
+        "aac", "codec", {k: {"crf": 18, "sound_kbps": int(k)} for k in (64.0, 32.0, 16.0)}
+    )
+    shifts = {v: {"seconds": v} for v in (0.04, 0.08, 0.2, 0.4)}
+    found += ladder("late", "shift", shifts)
+    found += ladder("early", "shift", {v: {"seconds": -v} for v in shifts})
+    found += ladder("gain", "gain", {v: {"db": v} for v in (-10.0, -20.0, -30.0)})
+    found += ladder("silent-start", "silence", {v: {"seconds": v} for v in (0.5, 1.0)})
+    return Grid("sound", tuple(found))
+
+
 GRIDS: dict[str, Callable[[], Grid]] = {
     "basic": _basic,
     "marks": _marks,
     "deeperforensics": _deeperforensics,
+    "gend": _gend,
+    "codecs": _codecs,
+    "sizes": _sizes,
+    "platforms": _platforms,
+    "screen": _screen,
+    "sound": _sound,
 }
 
 
@@ -267,7 +400,7 @@ def _grid_of(said: object, stem: str) -> Grid:
         conditions += [each for each in other.conditions if each not in conditions]
         crossed += [each for each in other.crossed if each not in crossed]
     for item in _items(top, "ladders"):
-        each = _mapping(item, "a ladder", ("family", "do", "levels"))
+        each = _mapping(item, "a ladder", ("family", "do", "levels", "on"))
         levels = each.get("levels")
         if not isinstance(levels, dict) or not levels:
             raise ConfigError("a ladder lacks levels; give {1: {...}, 2: {...}}.")
@@ -276,7 +409,7 @@ def _grid_of(said: object, stem: str) -> Grid:
                 raise ConfigError(f"a ladder has the level {level!r}; a level is a number.")
             _mapping(values, f"level {level}")
         do = str(each.get("do"))
-        conditions += ladder(str(each.get("family", do)), do, levels)
+        conditions += ladder(str(each.get("family", do)), do, levels, each.get("on", "frames"))
     for item in _items(top, "conditions"):
         conditions.append(_condition_of(item))
     for item in _items(top, "crossed"):
@@ -288,7 +421,7 @@ def _grid_of(said: object, stem: str) -> Grid:
 
 
 def _condition_of(item: object) -> Condition:
-    each = _mapping(item, "a condition", ("name", "family", "level", "steps"))
+    each = _mapping(item, "a condition", ("name", "family", "level", "on", "steps"))
     name, level = str(each.get("name", "")), each.get("level")
     if level is not None and (isinstance(level, bool) or not isinstance(level, int | float)):
         raise ConfigError(f"{name or 'a condition'} has the level {level!r}; a level is a number.")
@@ -301,7 +434,11 @@ def _condition_of(item: object) -> Condition:
     if not steps:
         raise ConfigError(f"{name or 'a condition'} has no steps; give at least one.")
     return Condition(
-        name, str(each.get("family", name)), None if level is None else float(level), tuple(steps)
+        name,
+        str(each.get("family", name)),
+        None if level is None else float(level),
+        tuple(steps),
+        each.get("on", "frames"),
     )
 
 

@@ -210,8 +210,7 @@ def _read(clip: Clip, folder: Path, faces: bool) -> tuple[dict[str, float], dict
             if texts["sound"] != NOTHING:
                 _read_sound(path, numbers)
             frames = read_frames(path, max_frames=FRAMES, threads=1)
-            count = int(numbers.get("frames", FRAMES))
-            _read_picture(frames, count, faces, numbers, texts)
+            _read_picture(frames, int(numbers["frames"]), faces, numbers, texts)
     else:
         _read_picture(footage.frames(FRAMES), FRAMES, faces, numbers, texts)
     return {name: value for name, value in numbers.items() if math.isfinite(value)}, texts

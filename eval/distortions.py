@@ -43,6 +43,7 @@ _BLOCK_UNIT_PX = 256  # DeeperForensics' count of blocks is for each whole 256 p
 # 255: one unit of it is so many grey levels.
 _LUMA_NOISE_LEVELS = 255 * 255 / 219
 _CHROMA_NOISE_LEVELS = 255 * 255 / 224
+_STRIPE_CYCLES = 0.46  # of a display's stripes, a camera's pixel
 
 
 class FrameStep(Protocol):
@@ -171,16 +172,19 @@ class Noise:
 class Blur:
     """Blur with a Gaussian (DeeperForensics: GB)."""
 
-    kernel: int  # px, odd; the standard deviation is a sixth of it
+    kernel: int  # px, odd
+    sigma: float | None = None  # px; None takes a sixth of the kernel, as DeeperForensics does
 
     def __post_init__(self) -> None:
         """Refuse a kernel that is even or out of range."""
         require(self, "kernel", 1 <= self.kernel <= 255 and self.kernel % 2 == 1, "odd, 1 to 255")
+        require(self, "sigma", self.sigma is None or 0 < self.sigma <= 64, "above 0, at most 64")
 
     def apply(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the picture blurred."""
         del rng
-        return np.asarray(cv2.GaussianBlur(image, (self.kernel,) * 2, self.kernel / 6), np.uint8)
+        sigma = self.kernel / 6 if self.sigma is None else self.sigma
+        return np.asarray(cv2.GaussianBlur(image, (self.kernel,) * 2, sigma), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -235,6 +239,97 @@ class Resize:
         """Return the picture at another size."""
         del rng
         return resized(image, self.factor)
+
+
+_INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lowres:
+    """Make the short side so long, and enlarge again to the picture's size."""
+
+    short_px: int
+    how: str = "linear"  # nearest, linear, cubic, area or lanczos, both ways
+
+    def __post_init__(self) -> None:
+        """Refuse a side or an interpolation that is none."""
+        require(self, "short_px", 1 <= self.short_px <= 8192, "1 to 8192")
+        require(self, "how", self.how in _INTERPOLATIONS, ", ".join(_INTERPOLATIONS))
+
+    def apply(self, image: Image, rng: np.random.Generator) -> Image:
+        """Return the picture at its own size, with what is left; a smaller one as it is."""
+        del rng
+        height, width = image.shape[:2]
+        factor = self.short_px / min(height, width)
+        if factor >= 1:
+            return image.copy()
+        how = _INTERPOLATIONS[self.how]
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        small = cv2.resize(image, size, interpolation=how)
+        return np.asarray(cv2.resize(small, (width, height), interpolation=how), np.uint8)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grain:
+    """Add white Gaussian noise to red, green and blue alike."""
+
+    sigma: float  # of a scale on which 255 is 1
+
+    def __post_init__(self) -> None:
+        """Refuse a deviation that is out of range."""
+        require(self, "sigma", 0 <= self.sigma <= 1, "0 to 1")
+
+    def apply(self, image: Image, rng: np.random.Generator) -> Image:
+        """Return the picture with noise."""
+        if self.sigma == 0:
+            return image.copy()
+        drawn = rng.standard_normal(image.shape, np.float32) * np.float32(255 * self.sigma)
+        return _byte(np.rint(image + drawn))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filmed:
+    """Film the picture off a display with a hand-held camera.
+
+    A model, not a measurement: stripes of red, green and blue nearly as fine as the camera's
+    pixels (whence moiré), a view from aside, raised blacks, a soft lens, a hand that trembles and a
+    sensor's noise, all in proportion to the strength.
+    """
+
+    strength: float  # 0 leaves the picture, 1 is a poor recording
+
+    def __post_init__(self) -> None:
+        """Refuse a strength that is out of range."""
+        require(self, "strength", 0 <= self.strength <= 1, "0 to 1")
+
+    def apply(self, image: Image, rng: np.random.Generator) -> Image:
+        """Return the picture as it was filmed, of its own size."""
+        if self.strength == 0:
+            return image.copy()
+        height, width = image.shape[:2]
+        power = np.float32(self.strength)
+        columns = np.arange(width, dtype=np.float32)[:, None]
+        phases = np.array([0, 1 / 3, 2 / 3], np.float32)
+        stripes = 1 + 0.25 * power * np.sin(2 * np.pi * (_STRIPE_CYCLES * columns + phases))
+        shown = image.astype(np.float32) * stripes[None]
+        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        aside = np.array([[0.02, 0.01], [-0.01, 0.03], [-0.02, -0.02], [0.01, -0.01]], np.float32)
+        trembling = rng.normal(0, 0.4, 2).astype(np.float32)
+        seen = corners + power * (aside * np.float32(min(width, height)) + trembling)
+        matrix = cv2.getPerspectiveTransform(seen.astype(np.float32), corners)
+        out = cv2.warpPerspective(
+            shown, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        out = cv2.GaussianBlur(out, (0, 0), 0.2 + 0.6 * self.strength)
+        out = 255 * 0.08 * power + out * (1 - 0.12 * power)
+        noise = rng.standard_normal(image.shape, np.float32) * 4 * power
+        return _byte(np.rint(out + noise))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -376,6 +471,9 @@ FRAME_STEPS: dict[str, Callable[..., FrameStep]] = {
     "jpeg": Jpeg,
     "resize": Resize,
     "gamma": Gamma,
+    "lowres": Lowres,
+    "grain": Grain,
+    "filmed": Filmed,
 }
 SOUND_STEPS: dict[str, Callable[..., SoundStep]] = {
     "gain": Gain,

@@ -1,11 +1,13 @@
 """Films encoded anew, as a platform or an editor would: codec, rate factor, size, frame rate.
 
-H.264 goes through the writer that this project's films come from, with libx264's own distance
-between key frames; H.265, AV1 and VP9 through the encoders that come with FFmpeg.
+H.264 at a rate factor goes through the writer that this project's films come from, with libx264's
+own distance between key frames; rates in bits, H.265, AV1 and VP9 go through the encoders that come
+with FFmpeg.
 """
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +31,12 @@ Encoder = Literal["h264", "h265", "av1", "vp9"]
 Image = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.float32]
 
-_LIBRARIES: dict[str, str] = {"h265": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
+_LIBRARIES: dict[str, str] = {
+    "h264": "libx264",
+    "h265": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+}
 _MOST_CRF: dict[str, int] = {"h264": 51, "h265": 51, "av1": 63, "vp9": 63}
 # What each library does when nobody asks for anything; SVT-AV1 counts from 0 (slow) to 13.
 _PRESETS: dict[str, str] = {"h264": "medium", "h265": "medium", "av1": "8", "vp9": "4"}
@@ -46,6 +53,7 @@ class Codec:
 
     codec: Encoder = "h264"
     crf: float = 23  # the codec's own scale: to 51 for H.264 and H.265, to 63 for AV1 and VP9
+    kbps: float | None = None  # an average rate in place of crf, at most twice that at its peak
     preset: str | None = None  # None: medium, for AV1 8 of 13, for VP9 cpu-used 4
     scale: float = 1.0  # of both sides, before encoding
     short_px: int | None = None  # make the short side at most so long
@@ -58,6 +66,7 @@ class Codec:
         require(self, "codec", self.codec in get_args(Encoder), "h264, h265, av1 or vp9")
         most = _MOST_CRF[self.codec]
         require(self, "crf", 1 <= self.crf <= most, f"1 to {most} for {self.codec}")
+        require(self, "kbps", self.kbps is None or 8 <= self.kbps <= 200_000, "8 to 200000")
         require(self, "preset", self.preset is None or self._knows(self.preset), self._presets())
         require(self, "scale", 0.05 <= self.scale <= 4, "0.05 to 4")
         require(self, "short_px", self.short_px is None or self.short_px >= 32, "32 or more")
@@ -130,7 +139,7 @@ def write_film(
     if first is None:
         raise ConfigError(f"{path} was given no frames; write at least one.")
     height, width = first.shape[:2]
-    if codec.codec == "h264":
+    if codec.codec == "h264" and codec.kbps is None:
         config = EncodeConfig(
             crf=codec.crf,
             preset=codec.preset or _PRESETS["h264"],  # type: ignore[arg-type]
@@ -156,15 +165,23 @@ def write_film(
 
 def _options(codec: Codec) -> dict[str, str]:
     preset = codec.preset or _PRESETS[codec.codec]
-    options = {"crf": f"{codec.crf:g}"}
+    if codec.kbps is None:
+        options = {"crf": f"{codec.crf:g}"}
+    elif codec.codec == "av1":
+        options = {"svtav1-params": "rc=1"}
+    else:
+        options = {"maxrate": f"{2 * codec.kbps:g}k", "bufsize": f"{4 * codec.kbps:g}k"}
     if codec.codec == "vp9":
-        return options | {"cpu-used": preset, "deadline": "good", "b": "0", "row-mt": "1"}
+        # A rate factor alone: without a bit rate of 0 it would be a limit only.
+        limit = {"b": "0"} if codec.kbps is None else {}
+        return options | limit | {"cpu-used": preset, "deadline": "good", "row-mt": "1"}
     if codec.codec == "h265":
         return options | {"preset": preset, "x265-params": "log-level=none"}
     return options | {"preset": preset}
 
 
 def _encode(path: Path, first: Image, rest: Iterable[Image], rate: Fraction, codec: Codec) -> None:
+    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes its settings to stderr
     height, width = first.shape[:2]
     splitter = FrameSplitter(width, height)
     planes = np.empty((height * 3 // 2, width), np.uint8)
@@ -176,6 +193,8 @@ def _encode(path: Path, first: Image, rest: Iterable[Image], rate: Fraction, cod
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base, context.gop_size = 1 / rate, codec.gop
         context.thread_count = 2
+        if codec.kbps is not None:
+            context.bit_rate = round(codec.kbps * 1000)
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         for count, frame in enumerate(_chained(first, rest)):

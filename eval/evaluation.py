@@ -161,6 +161,8 @@ class Evaluation:
         """Return it as plain values, the figures at the top."""
         return {
             **{name: dataclasses.asdict(figure) for name, figure in self.figures.items()},
+            "threshold": self.config.threshold,
+            "policy": self.config.policy,
             "coverage": self.coverage,
             "coverage_by_label": dict(self.coverage_by_label),
             "counts": dict(self.counts),
@@ -265,6 +267,7 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
     given = scored(table, "exclude")
     if not len(given):
         raise InputError(f"none of the {len(table)} {table.unit}s has a score.")
+    _require_both(given.truth, table.unit)
     judged = scored(table, config.policy)
     order = metrics_of(judged, config.threshold)
     claims = _claims_of(given)

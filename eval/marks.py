@@ -27,7 +27,7 @@ Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 RELEASED = EncodeConfig()  # what this project's films are encoded with
-_PROBED = 48  # frames, spread over the film, from which a mark's strength is told
+_PROBED = 32  # frames, spread over the film, from which a mark's strength is told
 _BAND_PX = (1.2, 3.0)  # deviations of the Gaussians between which the mark lies, px of 512
 _LEAST, _MOST = 0.25, 1.75  # strengths of what is taken away
 

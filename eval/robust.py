@@ -54,12 +54,13 @@ Image = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]  # rows there, of how many
 
-_TOGETHER = 12  # conditions whose crops are held at once while a clip is decoded
+_TOGETHER = 12  # conditions for which a clip is decoded once
+_CROPS_BYTES = 512 << 20  # of all of them together, for one face
 _SOUND_HZ = 48_000
 _FRAME_TYPES = tuple(FRAME_STEPS.values())
 _SOUND_TYPES = tuple(SOUND_STEPS.values())
 _KEPT_CRF = 1  # of films that are kept only because somebody asked
-_MARK_PROBES = 48  # moments from which a mark's strength is told
+_MARK_PROBES = 32  # moments from which a mark's strength is told
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -282,10 +283,11 @@ def _score_frames(
 ) -> list[Row]:
     """Score conditions that change frames alone, from one decoding."""
     clip = job.clip.id
+    on = {each.name: each.on for each in job.conditions}
     alters = {
         name: functools.partial(alter_of, _frame_steps(chain), seed_of(clip, name))
         for name, chain in steps.items()
-        if chain
+        if chain and on[name] == "frames"
     }
 
     @functools.cache
@@ -294,12 +296,32 @@ def _score_frames(
         return {name: changed.get(name, plain) for name in steps}
 
     def faces(name: str, recipe: CropRecipe) -> FilmFaces:
-        return cut(recipe)[name]
+        found = cut(recipe)[name]
+        if on[name] == "frames" or not steps[name]:
+            return found
+        return _with_crops(found, alter_of(_frame_steps(steps[name]), seed_of(clip, name)))
 
     return [
         Row.of(score_faces(functools.partial(faces, name), clip, detector).score, name)
         for name in steps
     ]
+
+
+def _with_crops(faces: FilmFaces, alter: Alter) -> FilmFaces:
+    """Return what was cut out of a film, with its crops changed."""
+    tracks = [
+        dataclasses.replace(
+            track,
+            crops=np.stack(
+                [
+                    alter(np.array(crop), float(seconds))
+                    for crop, seconds in zip(track.crops, track.times, strict=True)
+                ]
+            ),
+        )
+        for track in faces.tracks
+    ]
+    return dataclasses.replace(faces, tracks=tuple(tracks))
 
 
 def _score_made(
@@ -329,7 +351,8 @@ def _score_made(
 
 
 def _keep_changed(job: _Job, steps: Mapping[str, tuple[Step, ...]], wanted: set[str]) -> None:
-    for name in wanted:
+    films = {each.name for each in job.conditions if each.on == "frames"}
+    for name in wanted & films:
         if steps[name]:
             with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
                 _keep(job, name, job.footage, _frame_steps(steps[name]), Path(folder))
@@ -479,7 +502,8 @@ def sweep(
         progress: told how many rows there are, of how many.
     """
     stamp = run.stat().st_mtime_ns if run.exists() else 0
-    _opened(run, threads, stamp)  # what cannot be opened is refused before any work
+    detector = _opened(run, threads, stamp)  # what cannot be opened is refused before any work
+    together = _together(detector)
     digests = {each.name: each.digest for each in grid.conditions}
     done = store.done()
     total = len(clips) * len(grid.conditions)
@@ -491,7 +515,7 @@ def sweep(
                 for each in grid.conditions
                 if (clip.id, each.name, _stamp(digests[each.name], clip)) not in done
             ]
-            for part in _parted(clip, wanted):
+            for part in _parted(clip, wanted, together):
                 place = Footage.of(clip, folder)
                 jobs.append(_Job(clip, place, part, run, stamp, threads, scratch, keep, key))
         ready = total - sum(len(job.conditions) for job in jobs)
@@ -522,11 +546,21 @@ def _stamp(digest: str, clip: Clip) -> str:
     return f"{digest} {(clip.sha256 or '')[:16]}"
 
 
-def _parted(clip: Clip, conditions: Sequence[Condition]) -> Iterator[tuple[Condition, ...]]:
-    """Yield the conditions that are scored together: those of frames alone, the others singly."""
+def _together(detector: Detector | Fusion) -> int:
+    """Return for how many conditions crops may be held at once."""
+    members = detector.members if isinstance(detector, Fusion) else (detector,)
+    recipes = {member.recipe for member in members}
+    crops = sum(each.moments * each.burst * 3 * each.size_px**2 for each in recipes)
+    return max(1, min(_TOGETHER, _CROPS_BYTES // crops))
+
+
+def _parted(
+    clip: Clip, conditions: Sequence[Condition], most: int
+) -> Iterator[tuple[Condition, ...]]:
+    """Yield the conditions that are scored together, those of frames alone; the others singly."""
     together = [each for each in conditions if _of_frames(each.steps_for(clip.id))]
-    for start in range(0, len(together), _TOGETHER):
-        yield tuple(together[start : start + _TOGETHER])
+    for start in range(0, len(together), most):
+        yield tuple(together[start : start + most])
     for each in conditions:
         if each not in together:
             yield (each,)

@@ -14,7 +14,7 @@ import pandas as pd
 from obverse.eval.conditions import Grid
 from obverse.eval.metrics import Interval
 from obverse.eval.robust import Row
-from obverse.eval.robust_table import CHANGE_MOST, Line, MarkFinding, RobustTable
+from obverse.eval.robust_table import CHANGE_MOST, Line, MarkFinding, Overall, RobustTable
 
 __all__ = ["format_table", "write_report"]
 
@@ -39,6 +39,8 @@ def format_table(table: RobustTable) -> str:
             found = [by[name, method].auc for method in methods]
             rows.append((name, *("-" if each is None else str(each) for each in found)))
         text += "\n\n" + _aligned(rows)
+    if table.overall is not None:
+        text += "\n\n" + _about_all(table.overall)
     if table.marks is not None:
         text += "\n\n" + _about_marks(table.marks)
     return text
@@ -74,6 +76,22 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def _about_all(overall: Overall) -> str:
+    if overall.corruption_error is None or overall.relative_error is None:
+        said = "mean corruption error: not known, too few clips have a score everywhere"
+    else:
+        said = (
+            f"mean corruption error {overall.corruption_error}, {overall.relative_error} more than "
+            f"undistorted ({len(overall.families)} families, {overall.clips} clips)"
+        )
+    names = [f"{name} ({family})" for family, name in overall.broken_by.items() if name is not None]
+    if not names:
+        return f"{said}\nbroken by none of them"
+    rest = [name for name in names if not name.startswith(f"{overall.first} ")]
+    said += f"\nfirst broken by {overall.first}"
+    return said + (f"; also by {', '.join(rest)}" if rest else "")
 
 
 def _about_marks(marks: MarkFinding) -> str:

@@ -5,7 +5,7 @@ identities (or clips, where a clip's identity is unknown) and taking both AUCs o
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,20 +13,22 @@ import numpy.typing as npt
 
 from obverse.clip import Clip, Judged
 from obverse.errors import ConfigError
+from obverse.eval import counted
+from obverse.eval.bootstrap import SAMPLES, Draws, bootstrap, percentile_bounds
 from obverse.eval.conditions import NONE, Grid
-from obverse.eval.metrics import Interval, auc, auc_interval, eer
+from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_auc, eer
 from obverse.eval.robust import Row
 
-__all__ = ["CHANGE_MOST", "Line", "MarkFinding", "RobustTable", "tabulate"]
+__all__ = ["CHANGE_MOST", "Line", "MarkFinding", "Overall", "RobustTable", "broken", "tabulate"]
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
 Bound = Literal["yes", "no", "cannot tell"]
 Flags = npt.NDArray[np.bool_]
 
 _LEVEL = 0.95
-_CELLS = 4_000_000  # of weights that are held at once
-_DRAWS_NEEDED = 0.5  # of a bootstrap's draws must have both classes
 _MARKS = {"marked", "unmarked"}
+_GUESSING = 0.5
+_COVERAGE_LEAST = 0.5
 CHANGE_MOST = 0.02  # of the AUC, by which a mark may change a detector
 
 
@@ -75,6 +77,23 @@ class MarkFinding:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Overall:
+    """What a sweep comes to, over the families that have levels.
+
+    The corruption error is 1 - AUC, the mean over a family's levels and then over families: the
+    mean corruption error of Hendrycks and Dietterich (ICLR 2019) without the division by a baseline
+    detector's. The relative one takes 1 - AUC of the undistorted clips away first.
+    """
+
+    families: tuple[str, ...]
+    clips: int  # with a score under every condition of them and undistorted
+    corruption_error: Interval | None
+    relative_error: Interval | None
+    broken_by: dict[str, str | None]  # family -> its mildest condition that breaks the detector
+    first: str | None  # of these, that which comes earliest on its family's ladder
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RobustTable:
     """All lines of a sweep."""
 
@@ -82,6 +101,7 @@ class RobustTable:
     detector: str
     lines: tuple[Line, ...]
     marks: MarkFinding | None
+    overall: Overall | None = None  # None where no family has levels
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -90,105 +110,55 @@ class RobustTable:
             "detector": self.detector,
             "lines": [line.to_json() for line in self.lines],
             "marks": None if self.marks is None else dataclasses.asdict(self.marks),
+            "overall": None if self.overall is None else dataclasses.asdict(self.overall),
         }
 
 
-class _Draws:
-    """How often each clip is in each draw of a bootstrap, the same for all lines."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Drawn:
+    """How intervals are drawn."""
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        labels: Flags,
-        samples: int,
-        rng: np.random.Generator,
-        by_identity: bool,
-    ) -> None:
-        self.samples = samples
-        self.over = "identities" if by_identity else "clips"
-        self._seeds = rng.integers(0, 1 << 62, samples)
-        names = {name: i for i, name in enumerate(dict.fromkeys(c.identity for c in clips))}
-        self._groups = np.array([names[clip.identity] for clip in clips]) if by_identity else None
-        self._classes = [np.flatnonzero(labels), np.flatnonzero(~labels)]
-        self._count = len(clips)
-        self._kept: Floats | None = None  # where all of them fit
+    seed: int
+    samples: int
+    identities: tuple[str | None, ...] | None  # of the clips; None draws clips
 
-    def blocks(self, held: npt.NDArray[np.intp]) -> Iterator[Floats]:
-        """Yield draws `[B, held]` of some clips, all of them in turn."""
-        step = max(1, _CELLS // self._count)
-        for first in range(0, self.samples, step):
-            if self._kept is None:
-                drawn = self._drawn(first, min(first + step, self.samples))
-                if step >= self.samples:
-                    self._kept = drawn
-            else:
-                drawn = self._kept
-            yield drawn[:, held]
+    @property
+    def over(self) -> str:
+        return "clips" if self.identities is None else "identities"
 
-    def _drawn(self, first: int, last: int) -> Floats:
-        found = np.empty((last - first, self._count), np.float32)
-        for row, seed in zip(found, self._seeds[first:last], strict=True):
-            rng = np.random.default_rng(seed)
-            if self._groups is not None:
-                count = int(self._groups.max()) + 1
-                drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-                row[:] = drawn[self._groups]
-            else:
-                for members in self._classes:
-                    if len(members):
-                        drawn = rng.integers(0, len(members), len(members))
-                        row[members] = np.bincount(drawn, minlength=len(members))
-        return found
-
-
-def weighted_auc(labels: Flags, values: Floats, weights: Floats) -> Floats:
-    """Return the AUC `[B]` of weighted clips `[B, N]`; NaN where a class has no weight."""
-    order = np.argsort(values, kind="stable")
-    ranked = values[order]
-    first = np.searchsorted(ranked, ranked, "left")
-    last = np.searchsorted(ranked, ranked, "right")
-    truth, drawn = labels[order], weights[:, order]
-    below = np.zeros((len(weights), len(values) + 1))
-    np.cumsum(drawn * ~truth, axis=1, out=below[:, 1:])
-    beaten = (below[:, first] + below[:, last]) / 2  # ties count half
-    wins = (drawn * truth * beaten).sum(axis=1)
-    pairs = (drawn @ truth.astype(np.float64)) * below[:, -1]
-    return np.asarray(np.where(pairs > 0, wins / np.maximum(pairs, 1e-9), np.nan))
+    def groups(self, held: Sequence[int]) -> list[str | None] | None:
+        """Return what is drawn whole, of some clips."""
+        return None if self.identities is None else [self.identities[index] for index in held]
 
 
 def _change(
-    labels: Flags, changed: Floats, before: Floats, held: npt.NDArray[np.intp], draws: _Draws
-) -> Interval | None:
-    """Return the change of the AUC, with its bootstrap interval."""
-    value = auc(labels, changed) - auc(labels, before)
+    labels: Flags, changed: Floats, before: Floats, held: Sequence[int], drawn: _Drawn
+) -> Interval:
+    """Return the change of the AUC, with its paired bootstrap interval."""
     if np.array_equal(changed, before):
         return Interval(0.0, 0.0, 0.0, _LEVEL, "the same scores")
-    every = np.concatenate(
-        [
-            weighted_auc(labels, changed, weights) - weighted_auc(labels, before, weights)
-            for weights in draws.blocks(held)
-        ]
+    found = bootstrap(
+        {"changed": counted.auc(labels, changed), "before": counted.auc(labels, before)},
+        Draws.of(labels, drawn.groups(held)),
+        rng=np.random.default_rng(drawn.seed),
+        samples=drawn.samples,
     )
-    every = every[np.isfinite(every)]
-    if len(every) < _DRAWS_NEEDED * draws.samples:
-        return None
-    low, high = np.quantile(every, [0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2])
-    method = f"paired bootstrap over {draws.over}, {len(every)} samples"
-    return Interval(value, float(low), float(high), _LEVEL, method)
+    low, high = percentile_bounds(found["changed"] - found["before"], _LEVEL)
+    method = f"paired bootstrap over {drawn.over}, {drawn.samples} samples"
+    return Interval(auc(labels, changed) - auc(labels, before), low, high, _LEVEL, method)
 
 
-def _auc_of(labels: Flags, values: Floats, held: npt.NDArray[np.intp], draws: _Draws) -> Interval:
+def _auc_of(labels: Flags, values: Floats, held: Sequence[int], drawn: _Drawn) -> Interval:
     """Return the AUC; identities are drawn where they are known, else Newcombe's closed form."""
-    closed = auc_interval(labels, values)
-    if draws.over == "clips":
-        return closed
-    every = np.concatenate([weighted_auc(labels, values, each) for each in draws.blocks(held)])
-    every = every[np.isfinite(every)]
-    if len(every) < _DRAWS_NEEDED * draws.samples or closed.value in (0.0, 1.0):
+    closed = auc_interval(labels, values, level=_LEVEL)
+    if drawn.identities is None or closed.value in (0.0, 1.0):
         return closed  # classes that are parted perfectly give a bootstrap no width
-    low, high = np.quantile(every, [0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2])
-    method = f"bootstrap over identities, {len(every)} samples"
-    return Interval(closed.value, float(low), float(high), _LEVEL, method)
+    rng = np.random.default_rng(drawn.seed)
+    groups = drawn.groups(held)
+    found = bootstrap_auc(
+        labels, values, rng=rng, groups=groups, samples=drawn.samples, level=_LEVEL
+    )
+    return dataclasses.replace(found, method=found.method.replace("groups", "identities"))
 
 
 def tabulate(
@@ -199,7 +169,7 @@ def tabulate(
     *,
     judged: Judged = "picture",
     seed: int = 0,
-    samples: int = 2000,
+    samples: int = SAMPLES,
 ) -> RobustTable:
     """Return a sweep's table: a line a condition, then a line a condition and method.
 
@@ -220,8 +190,9 @@ def tabulate(
     held = {(row.condition, row.clip): row for row in rows}
     known = all(clip.identity is not None for clip in clips)
     several = len({clip.identity for clip in clips}) > 1
+    identities = tuple(clip.identity for clip in clips) if known and several else None
+    drawn = _Drawn(seed, samples, identities)
     truth = np.array([clip.synthetic_in(judged) for clip in clips], bool)
-    draws = _Draws(clips, truth, samples, np.random.default_rng(seed), known and several)
     wanted = [
         (each.name, each.family, each.level, each.name, each.name, NONE.name)
         for each in grid.conditions
@@ -232,9 +203,106 @@ def tabulate(
     methods = sorted({c.method for c, fake in zip(clips, truth, strict=True) if fake and c.method})
     chosen: list[str | None] = [None, *(methods if len(methods) > 1 else [])]
     lines = tuple(
-        _line(each, method, clips, truth, held, draws) for method in chosen for each in wanted
+        _line(each, method, clips, truth, held, drawn) for method in chosen for each in wanted
     )
-    return RobustTable(grid.name, detector, lines, _marks_of(grid, lines, rows))
+    return RobustTable(
+        grid.name,
+        detector,
+        lines,
+        _marks_of(grid, lines, rows),
+        _overall(grid, lines, clips, truth, held, drawn),
+    )
+
+
+def broken(line: Line) -> bool:
+    """Whether a condition breaks a detector.
+
+    That is where its AUC cannot be told from guessing (the lower bound of its interval is at most
+    .5), or where it has a score for less than half of the clips.
+    """
+    return line.coverage < _COVERAGE_LEAST or (line.auc is not None and line.auc.low <= _GUESSING)
+
+
+def _overall(
+    grid: Grid,
+    lines: Sequence[Line],
+    clips: Sequence[Clip],
+    truth: Flags,
+    held: Mapping[tuple[str, str], Row],
+    drawn: _Drawn,
+) -> Overall | None:
+    families: dict[str, list[str]] = {}
+    for each in grid.conditions:
+        if each.level is not None and each.name != NONE.name:
+            families.setdefault(each.family, []).append(each.name)
+    if not families:
+        return None
+    by = {line.condition: line for line in lines if line.method is None}
+    broken_by = {
+        family: next((name for name in names if broken(by[name])), None)
+        for family, names in families.items()
+    }
+    # Ladders are of different lengths: how far up one is a share of its length.
+    reached = [
+        ((families[family].index(name) + 1) / len(families[family]), name)
+        for family, name in broken_by.items()
+        if name is not None
+    ]
+    wanted = [NONE.name, *(name for names in families.values() for name in names)]
+    kept = [i for i, c in enumerate(clips) if all(_has(held, name, c.id) for name in wanted)]
+    labels = truth[kept]
+    found = _errors(families, wanted, [clips[i].id for i in kept], labels, held, drawn, kept)
+    return Overall(
+        tuple(families),
+        len(kept),
+        found[0],
+        found[1],
+        broken_by,
+        min(reached)[1] if reached else None,
+    )
+
+
+def _has(held: Mapping[tuple[str, str], Row], condition: str, clip: str) -> bool:
+    row = held.get((condition, clip))
+    return row is not None and row.score is not None
+
+
+def _errors(
+    families: Mapping[str, Sequence[str]],
+    wanted: Sequence[str],
+    clips: Sequence[str],
+    labels: Flags,
+    held: Mapping[tuple[str, str], Row],
+    drawn: _Drawn,
+    places: Sequence[int],
+) -> tuple[Interval | None, Interval | None]:
+    """Return the corruption error and the relative one."""
+    if not labels.any() or labels.all():
+        return None, None
+    areas = {
+        name: counted.auc(labels, np.array([held[name, clip].score for clip in clips], np.float64))
+        for name in wanted
+    }
+
+    def error(values: Mapping[str, Floats]) -> Floats:
+        means = [
+            np.mean([1 - values[name] for name in names], axis=0) for names in families.values()
+        ]
+        return np.asarray(np.mean(means, axis=0), np.float64)
+
+    ones = np.ones((1, len(labels)))
+    whole = {name: metric(ones) for name, metric in areas.items()}
+    rng = np.random.default_rng(drawn.seed)
+    draws = Draws.of(labels, drawn.groups(places))
+    sampled = bootstrap(areas, draws, rng=rng, samples=drawn.samples)
+    method = f"bootstrap over {drawn.over}, {drawn.samples} samples"
+    found = []
+    for clean in (0.0, 1.0):
+        values = error(sampled) - clean * (1 - sampled[NONE.name])
+        low, high = percentile_bounds(values, _LEVEL)
+        value = float((error(whole) - clean * (1 - whole[NONE.name]))[0])
+        found.append(Interval(value, low, high, _LEVEL, method))
+    return found[0], found[1]
 
 
 def _line(
@@ -243,7 +311,7 @@ def _line(
     clips: Sequence[Clip],
     truth: Flags,
     held: Mapping[tuple[str, str], Row],
-    draws: _Draws,
+    drawn: _Drawn,
 ) -> Line:
     name, family, level, pristine, synthetic, reference = wanted
     here: list[tuple[int, Row]] = []
@@ -256,7 +324,7 @@ def _line(
     ok = [(index, row) for index, row in here if row.score is not None]
     labels = truth[[index for index, _ in ok]]
     values = np.array([row.score for _, row in ok], np.float64)
-    places = np.array([index for index, _ in ok], np.intp)
+    places = [index for index, _ in ok]
     both = bool(labels.any() and not labels.all())
     identities = {clips[index].identity for index, _ in ok}
     marked = [row.mark_present for _, row in here if row.mark_present is not None]
@@ -273,8 +341,8 @@ def _line(
         missing=sum(row.status == "missing" for _, row in here),
         errors=sum(row.status == "error" for _, row in here),
         identities=None if None in identities else len(identities),
-        auc=_auc_of(labels, values, places, draws) if both else None,
-        change=_against(truth, ok, reference, held, draws),
+        auc=_auc_of(labels, values, places, drawn) if both else None,
+        change=_against(truth, ok, reference, held, drawn),
         eer=eer(labels, values) if both else None,
         cannot_tell=_unsure([row for _, row in ok]),
         marked=float(np.mean(marked)) if marked else None,
@@ -286,7 +354,7 @@ def _against(
     ok: Sequence[tuple[int, Row]],
     reference: str,
     held: Mapping[tuple[str, str], Row],
-    draws: _Draws,
+    drawn: _Drawn,
 ) -> Interval | None:
     pairs = []
     for index, row in ok:
@@ -298,8 +366,8 @@ def _against(
         return None
     changed = np.array([score for _, score, _ in pairs], np.float64)
     before_them = np.array([score for _, _, score in pairs], np.float64)
-    places = np.array([index for index, _, _ in pairs], np.intp)
-    return _change(labels, changed, before_them, places, draws)
+    places = [index for index, _, _ in pairs]
+    return _change(labels, changed, before_them, places, drawn)
 
 
 def _unsure(rows: Sequence[Row]) -> float | None:

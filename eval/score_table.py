@@ -177,7 +177,9 @@ def _records(path: Path) -> list[dict[str, Any]]:
         return table
     try:
         # As text: "007" is a name, and an empty cell is no number.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+        frame = pd.read_csv(
+            path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig"
+        )
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is not a CSV table ({' '.join(str(error).split())}); give a .parquet or a CSV "

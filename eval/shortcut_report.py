@@ -42,17 +42,18 @@ def _table(audit: ShortcutAudit) -> Table:
         ".5: higher in synthetic clips) and, for any shape, by its tenths; a text and tenths are "
         "worth what they are in clips of other people. Beside it the labels' median, or commonest "
         "value.",
-        ("cue", "AUC", "any shape", "verdict", "pristine", "synthetic"),
+        ("cue", "AUC", "over people", "any shape", "verdict", "pristine", "synthetic"),
         [
             (
                 each.cue.name,
                 str(each.auc),
+                "" if people is None else f"[{people[0]:.3f}, {people[1]:.3f}]",
                 "" if each.any_shape is None else str(each.any_shape),
-                "SHORTCUT" if each.flagged else "ok" if each.auc.value is not None else "-",
+                each.verdict.upper() if each.flagged else each.verdict,
                 _short(each.pristine),
                 _short(each.synthetic),
             )
-            for each in ordered
+            for each, people in ((each, each.auc.by_identity) for each in ordered)
         ],
         frozenset(row for row, each in enumerate(ordered) if each.flagged),
     )
@@ -75,9 +76,16 @@ def verdict_line(audit: ShortcutAudit) -> str:
     )
 
 
+def _together_line(audit: ShortcutAudit) -> str:
+    said = [
+        f"{name}: {figure.refused or f'AUC {figure}'}" for name, figure in audit.together.items()
+    ]
+    return f"together, a random forest on people it has not met: {'; '.join(said)}"
+
+
 def audit_text(audit: ShortcutAudit) -> str:
     """Return the audit as text."""
-    return f"{text_table(_table(audit))}\n\n{verdict_line(audit)}"
+    return f"{text_table(_table(audit))}\n\n{_together_line(audit)}\n{verdict_line(audit)}"
 
 
 def _bars(found: Finding) -> list[Bar]:
@@ -120,8 +128,11 @@ def audit_report(audit: ShortcutAudit, name: str, origin: Origin) -> Report:
                 [
                     "A detector learns the easiest thing that parts the labels. Between the red "
                     f"lines at {BAND[0]} and {BAND[1]} a cue says nothing worth learning; it is "
-                    "called a shortcut where its whole interval lies outside. With few clips "
-                    "intervals are wide: no shortcut found is not the same as none there.",
+                    "called a shortcut where its whole interval lies outside, none where it lies "
+                    "inside, and open otherwise. With few clips intervals are wide: no shortcut "
+                    "found is not the same as none there. What a picture is like as a whole may be "
+                    "the forgery's own trace; a detector could get by with it all the same.",
+                    f"What several cues tell {_together_line(audit)}.",
                 ],
                 [_table(audit)],
                 [
@@ -129,7 +140,7 @@ def audit_report(audit: ShortcutAudit, name: str, origin: Origin) -> Report:
                         "shortcuts",
                         "AUC of each cue with its interval; red lines at the borders of what is "
                         "allowed, shortcuts in red.",
-                        forest(bars, "AUC", band=BAND, centre=0.5),
+                        forest(bars, "AUC", band=BAND, centre=0.5, span=(-0.02, 1.02)),
                     )
                 ],
             ),
@@ -140,6 +151,7 @@ def audit_report(audit: ShortcutAudit, name: str, origin: Origin) -> Report:
             "set": name,
             **audit.counts,
             "shortcuts": " ".join(audit.flagged),
+            **{name: figure.value for name, figure in audit.together.items()},
             **{each.cue.name: each.auc.value for each in audit.findings},
         },
         origin=origin,

@@ -7,7 +7,7 @@ size, its encoder's tag or a mark does, that is what it learns.
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,13 @@ from obverse.clip import Clip
 from obverse.errors import InputError
 from obverse.eval.cues import CUES, ClipCues, Cue
 from obverse.eval.evaluation import Figure
-from obverse.eval.metrics import area_interval, auc_interval
+from obverse.eval.metrics import area_interval, auc_interval, bootstrap_auc
 
 __all__ = [
     "BAND",
     "Finding",
     "ShortcutAudit",
+    "Verdict",
     "audit_cues",
     "chosen_clips",
     "cross_fitted_auc",
@@ -29,11 +30,15 @@ __all__ = [
 ]
 
 BAND = (0.45, 0.55)  # of an AUC; a cue whose whole interval lies outside is a shortcut
+BESIDE, ALL = "all but the picture", "all cues"
 FEWEST = 2  # clips of each label with a cue, without which it is not measured
 FOLDS = 5
 REPEATS = 20  # of the division into folds
+SAMPLES = 500  # of the bootstrap over people
+TREES = 100  # of the forest that takes cues together
 BINS = 10  # of a number, whose shape is then free
 
+Verdict = Literal["shortcut", "none", "open", "not measured"]
 Truth = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
@@ -58,12 +63,26 @@ class Finding:
             return ""
         return "higher in synthetic" if value > 0.5 else "lower in synthetic"
 
+    @property
+    def verdict(self) -> Verdict:
+        """What the interval says: a shortcut, none, or that so few clips leave it open."""
+        if self.flagged:
+            return "shortcut"
+        figure = self.auc
+        if figure.low is None or figure.high is None:
+            return "not measured"
+        # Twins are compared with one another: the interval over people knows it, that over clips
+        # does not and is too wide.
+        low, high = figure.by_identity or (figure.low, figure.high)
+        return "none" if low >= BAND[0] and high <= BAND[1] else "open"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ShortcutAudit:
     """What an audit found."""
 
     findings: tuple[Finding, ...]
+    together: Mapping[str, Figure]  # what several cues tell at once
     counts: Mapping[str, int]  # pristine, synthetic, error
     errors: Mapping[str, int]  # label -> clips that could not be read
     level: float
@@ -82,6 +101,7 @@ class ShortcutAudit:
                     "any_shape": None if each.any_shape is None else _plain(each.any_shape),
                     "direction": each.direction,
                     "flagged": each.flagged,
+                    "verdict": each.verdict,
                     "pristine": each.pristine,
                     "synthetic": each.synthetic,
                     "clips": each.clips,
@@ -91,6 +111,7 @@ class ShortcutAudit:
                 for each in self.findings
             },
             "flagged": list(self.flagged),
+            "together": {name: _plain(figure) for name, figure in self.together.items()},
             "band": list(BAND),
             "level": self.level,
             "counts": dict(self.counts),
@@ -103,6 +124,7 @@ def _plain(figure: Figure) -> dict[str, Any]:
         "value": figure.value,
         "low": figure.low,
         "high": figure.high,
+        "by_identity": None if figure.by_identity is None else list(figure.by_identity),
         "method": figure.method,
         "refused": figure.refused,
     }
@@ -169,6 +191,7 @@ def audit_cues(
     failed = Counter(clip.label for clip, each in pairs if each.status != "ok")
     return ShortcutAudit(
         findings=tuple(findings),
+        together=_together(truth, [each for _, each in read], people, seed, level),
         counts={
             "pristine": int((~truth).sum()),
             "synthetic": int(truth.sum()),
@@ -177,6 +200,81 @@ def audit_cues(
         errors={"pristine": failed["pristine"], "synthetic": failed["synthetic"]},
         level=level,
     )
+
+
+def _sizes(truth: Truth, groups: Sequence[str]) -> tuple[int, int]:
+    """Return how many synthetic and pristine things an interval may count: clips where somebody is
+    in clips of both labels, otherwise people, for then a person alone parts the labels.
+    """
+    named = np.asarray(groups, str)
+    synthetic, pristine = set(named[truth].tolist()), set(named[~truth].tolist())
+    if synthetic & pristine:
+        return int(truth.sum()), int((~truth).sum())
+    return len(synthetic), len(pristine)
+
+
+def _together(
+    truth: Truth, cues: Sequence[ClipCues], groups: Sequence[str], seed: int, level: float
+) -> dict[str, Figure]:
+    """Return what a random forest makes of all cues, and of those that are not of the picture."""
+    sizes = _sizes(truth, groups)
+    if min(*sizes, len(set(groups))) < FOLDS:
+        why = f"it takes {FOLDS} clips of each label, of {FOLDS} people"
+        return {name: Figure(None, refused=why) for name in (BESIDE, ALL)}
+    found = {}
+    for name, chosen in (
+        (BESIDE, [cue for cue in CUES if cue.room != "picture"]),
+        (ALL, list(CUES)),
+    ):
+        area = _forest_auc(truth, _columns(cues, chosen), groups, seed)
+        interval = area_interval(area, *sizes, level=level)
+        found[name] = Figure(
+            interval.value, interval.low, interval.high, f"cross-fitted, {interval.method}"
+        )
+    return found
+
+
+def _columns(cues: Sequence[ClipCues], chosen: Sequence[Cue]) -> Floats:
+    """Return cues as numbers `[N, C]`, texts by their order; -1e9 where a clip has none."""
+    columns = []
+    for cue in chosen:
+        if cue.number:
+            columns.append([each.numbers.get(cue.name, -1e9) for each in cues])
+        else:
+            texts = [each.texts.get(cue.name, "") for each in cues]
+            columns.append(np.unique(texts, return_inverse=True)[1].astype(np.float64).tolist())
+    return np.array(columns).T
+
+
+def _forest_auc(truth: Truth, columns: Floats, groups: Sequence[str], seed: int) -> float:
+    """Return the AUC of a forest that judges clips of people that it has not met; pairs of one
+    fold are compared.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    names = np.unique(np.asarray(groups, str), return_inverse=True)[1]
+    place = (np.random.default_rng(seed).permutation(int(names.max()) + 1) % FOLDS)[names]
+    won = pairs = 0.0
+    for fold in range(FOLDS):
+        mine, others = place == fold, place != fold
+        if len(set(truth[others])) < 2:
+            continue
+        forest = RandomForestClassifier(
+            TREES, min_samples_leaf=2, class_weight="balanced", random_state=seed
+        )
+        forest.fit(columns[others], truth[others])
+        worth = forest.predict_proba(columns[mine])[:, 1] if mine.any() else np.zeros(0)
+        part, count = _pairs_won(worth[truth[mine]], worth[~truth[mine]])
+        won, pairs = won + part, pairs + count
+    return won / pairs if pairs else 0.5
+
+
+def _pairs_won(synthetic: Floats, pristine: Floats) -> tuple[float, int]:
+    """Return how many pairs the synthetic clip wins, ties counting half, and how many there are."""
+    ordered = np.sort(pristine)
+    below = np.searchsorted(ordered, synthetic, side="left")
+    upto = np.searchsorted(ordered, synthetic, side="right")
+    return float((below + upto).sum()) / 2, len(synthetic) * len(pristine)
 
 
 def _finding(
@@ -195,7 +293,7 @@ def _finding(
         area = Figure(0.5, 0.5, 0.5, "all clips are alike")
     elif cue.number:
         values = np.array(told, np.float64)
-        area = Figure.of(auc_interval(truth, values, level=level))
+        area = _of_number(truth, values, groups, seed, level)
         shape = _cross_fitted(truth, deciles(values), groups, seed, level)
     else:
         area = _cross_fitted(truth, [str(value) for value in told], groups, seed, level)
@@ -215,10 +313,29 @@ def _finding(
 def _outside(figure: Figure, *, above_only: bool) -> bool:
     """Say whether the whole interval lies outside the band; what was learned from other clips
     cannot point the wrong way but by chance.
+
+    Both intervals must agree, over clips and over people: where all fakes are of two people, what
+    parts the labels may be those two.
     """
     if figure.low is None or figure.high is None:
         return False
-    return figure.low > BAND[1] or (not above_only and figure.high < BAND[0])
+    bounds = [(figure.low, figure.high)]
+    if figure.by_identity is not None:
+        bounds.append(figure.by_identity)
+    above = all(low > BAND[1] for low, _ in bounds)
+    return above or (not above_only and all(high < BAND[0] for _, high in bounds))
+
+
+def _of_number(
+    truth: Truth, values: Floats, groups: Sequence[str], seed: int, level: float
+) -> Figure:
+    found = Figure.of(auc_interval(truth, values, level=level))
+    if len(set(groups)) == len(groups):
+        return found  # nobody is there twice
+    drawn = bootstrap_auc(
+        truth, values, rng=np.random.default_rng(seed), groups=groups, samples=SAMPLES, level=level
+    )
+    return dataclasses.replace(found, by_identity=(drawn.low, drawn.high))
 
 
 def _typical(cue: Cue, told: Sequence[float | str], chosen: Truth) -> str:
@@ -226,7 +343,7 @@ def _typical(cue: Cue, told: Sequence[float | str], chosen: Truth) -> str:
     if not own:
         return ""
     if cue.number:
-        return f"{float(np.median(np.array(own, np.float64))):.5g}"
+        return f"{float(np.median(np.array(own, np.float64))):.6g}"
     (value, count) = Counter(map(str, own)).most_common(1)[0]
     return f"{value or '(empty)'} ({count / len(own):.0%})"
 
@@ -275,11 +392,8 @@ def cross_fitted_auc(
             high = (synthetic + 0.5) / (all_synthetic + 1)
             low = (pristine + 0.5) / (all_pristine + 1)
             worth = np.where(synthetic + pristine == 0, 0.5, high / (high + low))[codes]
-            one, other = worth[mine & truth], np.sort(worth[mine & ~truth])
-            below = np.searchsorted(other, one, side="left")
-            upto = np.searchsorted(other, one, side="right")
-            won += float((below + upto).sum()) / 2
-            pairs += len(one) * len(other)
+            part, count_ = _pairs_won(worth[mine & truth], worth[mine & ~truth])
+            won, pairs = won + part, pairs + count_
     return won / pairs if pairs else 0.5
 
 
@@ -287,6 +401,5 @@ def _cross_fitted(
     truth: Truth, values: Sequence[str], groups: Sequence[str], seed: int, level: float
 ) -> Figure:
     area = cross_fitted_auc(truth, values, groups, seed=seed)
-    synthetic = int(truth.sum())
-    found = area_interval(area, synthetic, len(truth) - synthetic, level=level)
+    found = area_interval(area, *_sizes(truth, groups), level=level)
     return Figure(found.value, found.low, found.high, f"cross-fitted, {found.method}")

@@ -29,9 +29,11 @@ def hold_photograph(photograph: Path, film: Path, seconds: float, rng: np.random
     image = crop_even(read_still(photograph))
     voices = list_voices()
     voice = voices[int(rng.integers(len(voices)))]
-    sound = read_voice(voice.id, int(rng.integers(len(voice.sentences))), _SOUND_HZ)
-    length = round(seconds * _SOUND_HZ)
-    sound = np.pad(sound[:length], (0, max(0, length - len(sound))))
+    said = np.concatenate(
+        [read_voice(voice.id, number, _SOUND_HZ) for number in range(len(voice.sentences))]
+    )
+    # From any moment on, and round to the beginning: no two films sound the same.
+    sound = np.resize(np.roll(said, -int(rng.integers(len(said)))), round(seconds * _SOUND_HZ))
     height, width = image.shape[:2]
     with VideoWriter(
         film, width, height, FPS, config=_ENCODE, audio=sound, audio_rate=_SOUND_HZ

@@ -15,9 +15,9 @@ from obverse.errors import InputError, ProvenanceError
 from obverse.provenance.identity import default_anchors, default_time_stamp_anchors
 from obverse.provenance.verify import ManifestReport, verify, verify_store
 
-__all__ = ["verify_isolated", "verify_store_isolated"]
+__all__ = ["MEMORY_BYTES", "limit_resources", "verify_isolated", "verify_store_isolated"]
 
-_MEMORY_BYTES = 2 << 30
+MEMORY_BYTES = 2 << 30
 _MAX_ANSWER_BYTES = 8 << 20
 _CANNOT_READ = 2
 _MODULE = "obverse.provenance.isolation"
@@ -101,19 +101,22 @@ def _brought_down(why: str) -> ManifestReport:
     return ManifestReport("invalid", failures=("manifest.unreadable",), warnings=(why,))
 
 
-def _limit(seconds: float) -> None:
+def limit_resources(seconds: float, memory_bytes: int = MEMORY_BYTES) -> None:
+    """Limit this process's memory and time, where the system can: for children that read strangers'
+    files.
+    """
     try:
         import resource
     except ImportError:  # Windows: the parent's time limit is all there is
         return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _child() -> int:
     request = json.loads(sys.stdin.read())
-    _limit(request["seconds"])
+    limit_resources(request["seconds"])
     anchors, stamping = request["anchors"].encode(), request["time_stamp_anchors"].encode()
     try:
         if "store" in request:

@@ -278,3 +278,19 @@ def test_blends_are_refused_where_they_mean_nothing() -> None:
         preset("temporal", blends=0.5)
     with pytest.raises(ConfigError, match="0 to 1"):
         preset("frame", blends=1.5)
+
+
+def test_the_middle_of_a_crop_can_be_all_that_is_looked_at() -> None:
+    config = dataclasses.replace(small("frame"), view_px=20)
+    network = DETECTORS["frame"].build(config).eval()
+    assert isinstance(network, FrameNet)
+    torch.nn.init.normal_(network.head.weight)
+    crops = torch.randint(0, 255, (2, SIDE, SIDE, 3), dtype=torch.uint8)
+    framed = crops.clone()
+    framed[:, :6], framed[:, -6:], framed[:, :, :6], framed[:, :, -6:] = 0, 0, 0, 0
+    with torch.no_grad():
+        assert torch.equal(network(crops), network(framed))
+        framed[:, 6:12] = 0
+        assert not torch.equal(network(crops), network(framed))
+    with pytest.raises(ConfigError, match="16 to the crop's side"):
+        preset("frame", view_px=500)

@@ -1,5 +1,7 @@
 """Distortions do what their formulas say, and nothing at the level that is none."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +14,13 @@ from obverse.eval.distortions import (
     Blocks,
     Blur,
     Contrast,
+    Filmed,
     Gain,
     Gamma,
+    Grain,
     Hiss,
     Jpeg,
+    Lowres,
     Noise,
     Pixelate,
     Resize,
@@ -37,7 +42,19 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.mark.parametrize(
     "step",
-    [Saturation(1), Contrast(1), Blocks(0), Noise(0), Blur(1), Pixelate(1), Resize(1), Gamma(1)],
+    [
+        Saturation(1),
+        Contrast(1),
+        Blocks(0),
+        Noise(0),
+        Blur(1),
+        Pixelate(1),
+        Resize(1),
+        Gamma(1),
+        Lowres(64),
+        Grain(0),
+        Filmed(0),
+    ],
 )
 def test_no_strength_leaves_the_picture(step: Saturation) -> None:
     image = picture()
@@ -120,8 +137,39 @@ def test_jpeg_gets_worse_with_its_quality_and_resize_halves() -> None:
     assert np.abs(half - mean).max() <= 1
 
 
+def test_grain_lowres_and_a_stated_sigma() -> None:
+    flat = np.full((128, 128, 3), 128, np.uint8)
+    out = Grain(0.05).apply(flat, rng()).astype(float)
+    assert out.std() == pytest.approx(0.05 * 255, rel=0.03)
+    channels = np.corrcoef(out.reshape(-1, 3).T)
+    assert np.abs(channels[np.triu_indices(3, 1)]).max() < 0.03
+    stripes = np.zeros((64, 96, 3), np.uint8)
+    stripes[:, ::2] = 200
+    low = Lowres(16, "area").apply(stripes, rng())
+    assert low.shape == stripes.shape
+    assert np.abs(low.astype(int) - 100).max() <= 1
+    dot = np.zeros((41, 41, 3), np.uint8)
+    dot[20, 20] = 255
+    peaks = [int(Blur(19, sigma).apply(dot, rng()).max()) for sigma in (1.0, 2.0)]
+    expected = [255 / (2 * np.pi * s**2) for s in (1.0, 2.0)]
+    assert np.allclose(peaks, expected, atol=1)  # bytes
+
+
+def test_a_filmed_picture_is_still_that_picture() -> None:
+    y, x = np.mgrid[:128, :160]
+    image = np.stack([x, y, 255 - x], axis=-1).astype(np.uint8)
+    image[40:80, 50:90] = 20
+    errors = []
+    for strength in (0.25, 0.5, 1.0):
+        out = Filmed(strength).apply(image, rng())
+        assert out.shape == image.shape
+        assert np.corrcoef(out.ravel(), image.ravel())[0, 1] > 0.9
+        errors.append(float(np.abs(out.astype(int) - image).mean()))
+    assert errors == sorted(errors)
+
+
 def test_every_frame_step_refuses_what_it_cannot_do() -> None:
-    for name, value in {
+    refused: dict[str, dict[str, Any]] = {
         "saturation": {"factor": -1},
         "blur": {"kernel": 4},
         "noise": {"variance": 2},
@@ -131,7 +179,11 @@ def test_every_frame_step_refuses_what_it_cannot_do() -> None:
         "resize": {"factor": 0},
         "contrast": {"factor": 9},
         "gamma": {"power": 0},
-    }.items():
+        "lowres": {"short_px": 8, "how": "best"},
+        "grain": {"sigma": -1},
+        "filmed": {"strength": 2},
+    }
+    for name, value in refused.items():
         with pytest.raises(ConfigError, match=f"of {name} is .* must be"):
             FRAME_STEPS[name](**value)
 

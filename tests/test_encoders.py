@@ -73,3 +73,16 @@ def test_sound_stays_in_place(tmp_path: Path) -> None:
         assert np.corrcoef(heard, tone[2000:14_000])[0, 1] > 0.98
     with pytest.raises(ConfigError, match="PCM"):
         with_sound(silent, tmp_path / "a.mp4", tone, rate)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
+def test_a_rate_is_kept_to(codec: Encoder, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (64, 96, 3)).astype(np.uint8) for _ in range(50)]
+    sizes = []
+    for kbps in (100, 800):
+        path = tmp_path / f"{kbps}.mp4"
+        write_film(path, iter(noise), 25, Codec(codec=codec, kbps=kbps))
+        sizes.append(path.stat().st_size)
+    assert sizes[0] < sizes[1]
+    assert sizes[0] * 8 / 2 < 3 * 100_000  # of 2 s; a short film of noise is hard to keep down

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
@@ -19,13 +18,13 @@ from obverse.detector.frame import FrameNet
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import save_weights
 from obverse.detector.score import open_detector, score, score_film
-from obverse.errors import OutputExistsError
+from obverse.errors import ConfigError, OutputExistsError
 from obverse.eval.conditions import NONE, Condition, Crossed, Grid, load_grid
 from obverse.eval.distortions import Blur, Contrast, Hiss, Noise, Resize
 from obverse.eval.encoders import Codec
 from obverse.eval.metrics import auc
 from obverse.eval.robust import Row, Store, sweep
-from obverse.eval.robust_table import tabulate, weighted_auc
+from obverse.eval.robust_table import tabulate
 from obverse.media.video import probe
 
 CONFIG = TrainConfig(backbone="test_resnet", recipe=CropRecipe(size_px=32, moments=3, min_px=5))
@@ -294,14 +293,68 @@ def test_the_marks_finding() -> None:
         assert (table.marks.largest_change.value == 0) == (reading is base)
 
 
-def test_weighted_auc_is_that_of_repeated_clips() -> None:
-    rng = np.random.default_rng(1)
-    labels: npt.NDArray[np.bool_] = rng.random(30) < 0.5
-    values = rng.integers(0, 8, 30) / 8  # with ties
-    weights = rng.integers(0, 4, (5, 30)).astype(float)
-    found = weighted_auc(labels, values, weights)
-    for row, value in zip(weights, found, strict=True):
-        chosen = np.repeat(np.arange(30), row.astype(int))
-        assert value == pytest.approx(auc(labels[chosen], values[chosen]))
-    nobody = weighted_auc(labels, values, np.where(labels, 1.0, 0.0)[None])
-    assert np.isnan(nobody).all()
+def test_errors_and_what_breaks_a_detector_first() -> None:
+    clips = labelled(30, 30)
+    rng = np.random.default_rng(0)
+    clean = {c.id: 0.2 + 0.6 * c.binary for c in clips}
+    noise = {c.id: float(rng.random()) for c in clips}
+    grid = Grid(
+        "g",
+        (
+            NONE,
+            Condition("a-1", "a", 1, (Blur(3),)),
+            Condition("a-2", "a", 2, (Blur(5),)),
+            Condition("b-1", "b", 1, (Contrast(0.5),)),
+            Condition("b-2", "b", 2, (Contrast(0.2),)),
+            Condition("other", "c", None, (Contrast(0.1),)),
+        ),
+    )
+    rows = [row for name in ("none", "a-1", "b-1") for row in rows_of(name, dict(clean))]
+    rows += rows_of("a-2", dict(noise)) + rows_of("other", dict(noise))
+    # Under b-2 most clips show no face any more; the others are told apart.
+    rows += rows_of("b-2", {c.id: clean[c.id] if c.id in ("s0", "p0") else None for c in clips})
+    table = tabulate(grid, clips, rows, "d", samples=200)
+    overall = table.overall
+    assert overall is not None
+    assert overall.families == ("a", "b")
+    assert overall.broken_by == {"a": "a-2", "b": "b-2"}
+    assert overall.first in ("a-2", "b-2")
+    assert overall.clips == 2
+    kept = [row for row in rows if row.condition != "b-2"]
+    grid = Grid("g", tuple(each for each in grid.conditions if each.name != "b-2"))
+    overall = tabulate(grid, clips, kept, "d", samples=200).overall
+    assert overall is not None
+    labels = [c.binary for c in clips]
+    worst = 1 - auc(labels, [noise[c.id] for c in clips])
+    assert overall.corruption_error is not None
+    assert overall.relative_error is not None
+    # (0 + worst) / 2 of one family, 0 of the other; the undistorted clips are told apart.
+    assert overall.corruption_error.value == pytest.approx(worst / 4)
+    assert overall.relative_error.value == pytest.approx(worst / 4)
+    assert overall.first == "a-2"
+    assert overall.corruption_error.low <= worst / 4 <= overall.corruption_error.high
+
+
+@pytest.mark.usefixtures("faces")
+def test_crops_are_changed_after_the_face_was_found(
+    film_table: Path, untrained: Path, tmp_path: Path
+) -> None:
+    """A film blacked out shows no face; crops blacked out are scored."""
+    black = Contrast(0)
+    grid = Grid(
+        "g",
+        (
+            NONE,
+            Condition("film", "film", 1, (black,)),
+            Condition("crops", "crops", 1, (black,), "crops"),
+        ),
+    )
+    clips = read_clips(film_table)[:2]
+    with Store(tmp_path / "rows.sqlite", "d") as store:
+        rows = sweep(untrained, clips, film_table.parent, grid, store)
+    by = {(row.clip, row.condition): row for row in rows}
+    assert by[clips[0].id, "film"].status == "missing"
+    assert by[clips[0].id, "crops"].status == "ok"
+    assert by[clips[0].id, "crops"].score == by[clips[1].id, "crops"].score
+    with pytest.raises(ConfigError, match="resize on crops"):
+        Condition("small", "crops", 1, (Resize(0.5),), "crops")

@@ -41,6 +41,14 @@ def test_a_csv_is_read_as_it_is_written(csv_file: Path) -> None:
     assert (table.detector, table.ratio, table.verdict, table.absent) == ("s", None, None, 0)
 
 
+def test_a_spreadsheets_csv_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_bytes("\ufeffclip, label, score\r\na, 0, 0.25\r\nb, 1, 0.75\r\n".encode())
+    table = read_score_table(path)
+    assert list(table.clip) == ["a", "b"]
+    assert list(table.score) == [0.25, 0.75]
+
+
 def test_what_is_written_is_read_back(csv_file: Path, tmp_path: Path) -> None:
     table = read_score_table(csv_file)
     table.to_frame().to_csv(tmp_path / "again.csv", index=False)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from obverse.cli.eval_attack import attack
+from obverse.cli.eval_matrix import matrix
 from obverse.cli.eval_scores import compare, metrics
 from obverse.cli.eval_shortcuts import shortcuts
 from obverse.cli.progress import progress_bar
@@ -29,6 +31,8 @@ evaluate.add_command(metrics)
 evaluate.add_command(compare)
 evaluate.add_command(shortcuts)
 evaluate.add_command(robust)
+evaluate.add_command(attack)
+evaluate.add_command(matrix)
 
 
 @evaluate.command()

@@ -27,6 +27,7 @@ VERBS = {
     "export": "Write a trained detector as one ONNX file.",
     "detect": "Score clips with a detector.",
     "mark": "Put a watermark into a video, or read it.",
+    "recover": "Find the manifest that a clip lost.",
     "inspect": "Show a file's manifest and mark, and whether they belong together.",
     "identity": "Show and change who signs clips here.",
     "registry": "Count what is registered here, or copy it.",

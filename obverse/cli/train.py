@@ -65,6 +65,12 @@ def train() -> None:
     help="Start from the hub's weights, or from none; the large tier starts from them.",
 )
 @click.option(
+    "--begin",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Weights that the backbone starts from, .safetensors or .pth, torchvision's too.",
+)
+@click.option(
     "--tune",
     type=click.Choice(["all", "norms", "head"]),
     help="What of the backbone is trained.",
@@ -93,6 +99,7 @@ def train() -> None:
 @click.option("--learning-rate", type=float, help="At its peak.")
 @click.option("--frames", "moments", type=int, help="Moments of a clip that are looked at.")
 @click.option("--crop", "size_px", type=int, help="Pixels of a crop's side.")
+@click.option("--view", "view_px", type=int, help="Pixels of its middle that are looked at.")
 @click.option(
     "--calibration",
     type=click.Choice(["platt", "temperature", "isotonic"]),
@@ -119,6 +126,7 @@ def detector(
     members: tuple[Path, ...],
     left_out: tuple[str, ...],
     blend_too: Path | None,
+    begin: Path | None,
     moments: int | None,
     size_px: int | None,
     crops: Path | None,
@@ -186,6 +194,7 @@ def detector(
             config,
             force=force,
             crops=crops,
+            begin=begin,
             workers=workers,
             progress=progress,
         )
