@@ -33,6 +33,7 @@ __all__ = [
     "Report",
     "Section",
     "Table",
+    "commit_of",
     "csv_text",
     "latex_text",
     "origin_of",
@@ -115,13 +116,14 @@ def origin_of(files: Sequence[Path], command: str) -> Origin:
     now = datetime.datetime.now(datetime.UTC)
     return Origin(
         date=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        commit=_commit(),
+        commit=commit_of(),
         data={str(path): sha256_file(path) for path in files},
         command=command,
     )
 
 
-def _commit() -> str:
+def commit_of() -> str:
+    """Return the commit of this package, or its version where it is no checkout."""
     version = f"obverse {obverse.__version__}"
     folder = Path(obverse.__file__).resolve().parents[1]
     if not (folder / ".git").exists() or shutil.which("git") is None:

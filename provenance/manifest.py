@@ -36,6 +36,7 @@ __all__ = [
     "build_manifest",
     "digital_source_type",
     "sign",
+    "signer_of",
 ]
 
 # The specification takes soft-binding names from the C2PA algorithm list, whose entries are
@@ -313,7 +314,7 @@ def sign(
     try:
         # A context is made for each call: one that was inherited through a fork is not usable.
         with (
-            c2pa.Context.from_dict(settings, signer=_signer(identity, failed)) as context,
+            c2pa.Context.from_dict(settings, signer=signer_of(identity, failed)) as context,
             c2pa.Builder.from_json(definition, context=context) as builder,
         ):
             for ingredient in ingredients:
@@ -336,7 +337,7 @@ def sign(
         raise ProvenanceError(f"clip {clip.id} cannot be signed: {error}.") from error
 
 
-def _signer(identity: SigningIdentity, failed: list[ProvenanceError]) -> Any:
+def signer_of(identity: SigningIdentity, failed: list[ProvenanceError]) -> Any:
     """Return the library's signer; what a signer of the user's raises is kept in `failed`."""
     if identity.signer is None:
         url = identity.time_stamp_url

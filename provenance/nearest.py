@@ -7,6 +7,7 @@ __all__ = ["WORD_BYTES", "distance", "near_words"]
 
 WORD_BYTES = {"picture": 8, "sound": 4}  # of one word of each kind of fingerprint
 _OVERLAP = 0.5  # of the shorter fingerprint, at least
+_AT_ONCE = 256  # positions whose words are held in memory
 
 _ONES = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 
@@ -30,11 +31,19 @@ def distance(one: bytes, other: bytes, width: int) -> float:
     """
     short, long = sorted((_words(one, width), _words(other, width)), key=len)
     least = max(1, round(_OVERLAP * len(short)))
+    # All positions at once: the longer one with room for what hangs over at both ends.
+    room = np.zeros((len(short) - least, width), np.uint8)
+    held = np.concatenate([room, long, room])
+    there = np.zeros(len(held), bool)
+    there[len(room) : len(room) + len(long)] = True
+    laid = np.lib.stride_tricks.sliding_window_view(held, len(short), axis=0)  # [S, width, N]
+    counted = np.lib.stride_tricks.sliding_window_view(there, len(short))  # [S, N]
     best = 1.0
-    for start in range(least - len(short), len(long) - least + 1):
-        begin, end = max(0, start), min(len(long), start + len(short))
-        differing = _ones(long[begin:end] ^ short[begin - start : end - start]).sum()
-        best = min(best, float(differing) / (8 * width * (end - begin)))
+    for begin in range(0, len(laid), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        differing = _ones(laid[part].transpose(0, 2, 1) ^ short) * counted[part]
+        shares = differing.sum(-1) / (8 * width * counted[part].sum(-1))
+        best = min(best, float(shares.min()))
     return best
 
 

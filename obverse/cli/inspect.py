@@ -13,7 +13,7 @@ from obverse.provenance.identity import default_anchors, default_time_stamp_anch
 from obverse.provenance.pem import read_anchors
 from obverse.watermark.extract import MarkReading
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "printable", "read_roots"]
 
 _STATES = {
     "trusted": "intact, and signed by somebody you trust",
@@ -65,27 +65,28 @@ def inspect(
       obverse inspect clip.mp4 --json --trust newsroom-root.pem
     """
     require_file(file)
-    trusted = b"\n".join([default_anchors(), *(_roots(path, "--trust") for path in anchors)])
+    trusted = b"\n".join([default_anchors(), *(read_roots(path, "--trust") for path in anchors)])
     stamped = b"\n".join(
-        [default_time_stamp_anchors(), *(_roots(path, "--trust-tsa") for path in stamping)]
+        [default_time_stamp_anchors(), *(read_roots(path, "--trust-tsa") for path in stamping)]
     )
     found = look(file, trusted, time_stamp_anchors=stamped.strip(), online=online)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, sort_keys=False))
     else:
         for name, text in _lines(found):
-            click.echo(f"{name:<9} {_printable(text)}".rstrip())
+            click.echo(f"{name:<9} {printable(text)}".rstrip())
     sys.exit(0 if found.well else 1)
 
 
-def _roots(path: Path, option: str) -> bytes:
+def read_roots(path: Path, option: str) -> bytes:
+    """Return the PEM roots of a file that an option names; its errors name the option."""
     try:
         return read_anchors(path)
     except ProvenanceError as error:  # a file that the user named, as any other input
         raise InputError(f"{option}: {error}") from error
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A manifest is a stranger's text; it shall not move the cursor or start a line of its own."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 

@@ -31,6 +31,7 @@ VERBS = {
     "inspect": "Show a file's manifest and mark, and whether they belong together.",
     "identity": "Show and change who signs clips here.",
     "registry": "Count what is registered here, or copy it.",
+    "audit": "Give one verdict on a clip, and a report of all that it tells.",
     "eval": "Measure clips, each measurement a table with intervals.",
     "doctor": "Say what this machine lacks and how to mend it.",
 }
