@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint weights clean
+.PHONY: help install demo test test-all lint weights weights-detectors clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,34 @@ weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (some hours on
 	if test -d "$(PHOTOGRAPHS)"; then $(BIN)/python -m obverse.generator.train_refiner --work .weights/refiner \
 	  --photographs "$(PHOTOGRAPHS)" --features $(FEATURES); \
 	  else echo "the refiner is kept: it learns from photographs, PHOTOGRAPHS=FOLDER (docs/refiner.md)" >&2; fi
+	$(MAKE) weights-detectors
+
+# Corpora by the weights above, then detectors of them.
+DETECTORS := .weights/detectors
+TRAIN := $(BIN)/obverse train detector --crops $(DETECTORS)/crops --force
+FRAME = --backbone mobilenetv2_100 --begin $(FEATURES) --view 192 --learning-rate 0.0005 --loaders 1 \
+  --epochs 9 --steps 120 --blends 0.3 --blend-too $(DETECTORS)/photographs
+SYNC = --epochs 10
+
+weights-detectors: $(WEIGHT_TOOLS)  ## rebuild the detectors that ship, where PHOTOGRAPHS names a folder
+	test -d "$(PHOTOGRAPHS)" || { echo "the detectors learn from photographs too: PHOTOGRAPHS=FOLDER" >&2; exit 1; }
+	mkdir -p $(DETECTORS)
+	$(BIN)/obverse corpus detector/plans/sitters.yaml -o $(DETECTORS)/sitters
+	$(BIN)/obverse corpus detector/plans/edited.yaml -o $(DETECTORS)/edited
+	$(BIN)/python -m obverse.generator.photograph_films "$(PHOTOGRAPHS)" --seconds 1.2 \
+	  -o $(DETECTORS)/films --rest $(DETECTORS)/photographs
+	$(BIN)/obverse corpus --pristine $(DETECTORS)/films --rights synthetic --methods talk,swap \
+	  --size 448 --seed 303 -o $(DETECTORS)/held || test $$? -eq 1  # some photographs show no face
+	$(BIN)/obverse data merge $(DETECTORS)/sitters/clips.parquet $(DETECTORS)/edited/clips.parquet \
+	  --force -o $(DETECTORS)/heads.parquet
+	$(BIN)/obverse data merge $(DETECTORS)/heads.parquet $(DETECTORS)/held/clips.parquet \
+	  --force -o $(DETECTORS)/all.parquet
+	$(TRAIN) --data $(DETECTORS)/all.parquet --kind frame $(FRAME) -o $(DETECTORS)/frame
+	$(TRAIN) --data $(DETECTORS)/heads.parquet --kind sync $(SYNC) -o $(DETECTORS)/sync
+	$(TRAIN) --data $(DETECTORS)/heads.parquet --kind fusion --member $(DETECTORS)/frame \
+	  --member $(DETECTORS)/sync -o $(DETECTORS)/fusion
+	$(BIN)/python -m obverse.detector.ship --member frame $(DETECTORS)/frame \
+	  --member sync $(DETECTORS)/sync --fusion $(DETECTORS)/fusion -o detector/weights
 
 clean:  ## remove the virtual environment and the demo's output
 	rm -rf $(VENV) .weights demo-out

@@ -56,6 +56,9 @@ class Inspection:
                 "failures": list(self.manifest.failures),
                 "warnings": list(self.manifest.warnings),
                 "created": self.manifest.created,
+                "time_stamp": self.manifest.time_stamp,
+                "time_stamp_trusted": self.manifest.time_stamp_trusted,
+                "revocation": self.manifest.revocation,
                 "digital_source_type": self.manifest.digital_source_type,
                 "generator": self.manifest.generator,
                 "payload": payload_hex(self.manifest.payload),
@@ -72,12 +75,20 @@ class Inspection:
         }
 
 
-def look(path: Path, anchors: bytes | None = None) -> Inspection:
+def look(
+    path: Path,
+    anchors: bytes | None = None,
+    *,
+    time_stamp_anchors: bytes | None = None,
+    online: bool = False,
+) -> Inspection:
     """Read a file's manifest and mark.
 
     Args:
         path: a film, a still or a sound file.
         anchors: PEM roots whose signers are trusted; None is this installation's own.
+        time_stamp_anchors: PEM roots whose time stamps are trusted; None is those chosen here.
+        online: ask the signer's authority whether the certificate was revoked.
 
     Raises:
         InputError: the file cannot be read as any of these.
@@ -86,7 +97,9 @@ def look(path: Path, anchors: bytes | None = None) -> Inspection:
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read by you; change its permissions.")
     try:
-        manifest = verify_isolated(path, anchors)
+        manifest = verify_isolated(
+            path, anchors, time_stamp_anchors=time_stamp_anchors, online=online
+        )
     except InputError as error:
         _read_mark(path)  # has the better sentence for what is no media file at all
         raise InputError(

@@ -10,8 +10,8 @@ from obverse.datasets.split import find_leaks
 __all__ = ["corpus_card", "recorded_card"]
 
 _MASKS = """A mask `masks/ID.png` is as large as its clip's frames: 255 where the method moved or
-painted a pixel in at least one frame, 0 where the clip shows the still's own pixel all the time. A
-pristine clip's mask is 0 everywhere."""
+painted a pixel in at least one frame, 0 where the clip shows the still's own pixel all the time,
+or, for `dub` and `swap`, the film's. A pristine clip's mask is 0 everywhere."""
 
 _DOOR = """Pristine and synthetic clips went through one door: the same encoder and settings, frame
 rate, size, sound format, container and watermark strength, and both are marked and signed. A
@@ -22,18 +22,21 @@ detector."""
 _LIMITS = """- The sitters are rendered. A detector that does well here has learned these methods
 on these renders; how it
   does on cameras and on other generators has to be measured there.
-- A synthetic clip moves one still, which is a rendering of the same sitter at rest under the same
-  light.
-- Pristine motion and the motion of `talk` come from one model of performance with different seeds,
-  and `reenact` follows the pristine take exactly. What can be learned is therefore the picture,
-  not the acting.
+- A synthetic clip of `talk` or `reenact` moves one still, which is a rendering of the same sitter
+  at rest under the same light. One of `dub` or `swap` is the twin's film, and what is pasted on it
+  is such a still: of the same sitter, or of the donor.
+- Pristine motion and the motion of `talk`, and of the mouths of `dub`, come from one model of
+  performance with different seeds; `reenact` and `swap` follow the pristine take exactly. What can
+  be learned is therefore the picture, not the acting.
 - Voices are synthetic speech in English."""
 
 _RECORDED_LIMITS = """- A detector that does well here has learned these methods on these people;
   how it does on other generators has to be measured there.
-- A synthetic clip moves one frame of the recording that its twin is: what stands behind the person
-  moves in the twin and stands still in the synthetic clip, and so does the camera's noise.
-- What `reenact` shows follows the twin's own motion; what `talk` shows is performed anew.
+- A synthetic clip of `talk` or `reenact` moves one frame of the recording that its twin is: what
+  stands behind the person moves in the twin and stands still in the synthetic clip, and so does
+  the camera's noise. One of `dub` or `swap` is the recording but for what is pasted on it.
+- What `reenact` and `swap` show follows the twin's own motion; what `talk` shows, and the mouth of
+  `dub`, is performed anew.
 - The recordings were encoded by somebody before they came here. Both clips of a pair are made of
   frames that went through that, and then through the same door."""
 
@@ -64,7 +67,8 @@ def corpus_card(
         "# Corpus card",
         f"{len(clips)} clips, {seconds / 60:.1f} minutes, made by {tool}. Label: whether a clip "
         "is a rendered "
-        "performance (`pristine`) or a still that was made to speak (`synthetic`).",
+        "performance (`pristine`), or a forgery: a still that was made to speak, or a performance "
+        "that was edited (`synthetic`).",
         _table("split", clips, lambda clip: clip.split or "none"),
         _table("method", clips, lambda clip: clip.method or "none (pristine)"),
         "## Identities and voices",
@@ -102,8 +106,8 @@ def recorded_card(
         "# Corpus card",
         f"{len(clips)} clips, {seconds / 60:.1f} minutes, made by {tool} of recordings of people "
         f"(rights: {', '.join(sorted({str(clip.rights) for clip in clips})) or 'none'}). Label: "
-        "whether a clip is a recording, encoded anew (`pristine`), or a still out of one that was "
-        "made to speak (`synthetic`).",
+        "whether a clip is a recording, encoded anew (`pristine`), or a forgery: a still out of "
+        "one that was made to speak, or a recording that was edited (`synthetic`).",
         _table("split", clips, lambda clip: clip.split or "none"),
         _table("method", clips, lambda clip: clip.method or "none (pristine)"),
         "## Identities and voices",

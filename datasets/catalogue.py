@@ -18,6 +18,7 @@ from obverse.datasets.adapters.folders import Folders
 from obverse.datasets.adapters.hdtf import HDTF
 from obverse.datasets.adapters.kodf import KoDF
 from obverse.datasets.adapters.lav_df import LavDF
+from obverse.datasets.adapters.shards import Shards
 from obverse.datasets.adapters.voxceleb2 import VoxCeleb2
 from obverse.datasets.adapters.wilddeepfake import WildDeepfake
 from obverse.errors import ConfigError
@@ -47,6 +48,7 @@ ADAPTERS: dict[str, Adapter] = {
     "folders": Folders(),
     "csv": CsvList(),
     "corpus": Corpus(),
+    "shards": Shards(),
 }
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from obverse.clip import Clip
 from obverse.datasets.adapter import Findings
-from obverse.datasets.footage import footage_form, footage_sha256, read_footage
+from obverse.datasets.footage import Footage
 from obverse.datasets.table import clip_path
-from obverse.datasets.walk import pictures_in
 from obverse.errors import InputError
 from obverse.media.video import probe
 
@@ -32,17 +31,19 @@ def probe_footage(clip: Clip, folder: Path) -> Reading:
     Raises:
         InputError: the clip cannot be read.
     """
-    if footage_form(clip, folder) == "film":
-        info = probe(clip_path(clip, folder))
+    footage = Footage.of(clip, folder)
+    if footage.form == "film":
+        with footage.film() as path:
+            info = probe(path)
         return {
             "fps": info.fps,
             "frames": info.frames or 0,
             "width": info.width,
             "height": info.height,
         }
-    frames = clip.frames or len(pictures_in(clip_path(clip, folder)))
-    image = next(read_footage(clip, folder, max_frames=1))
-    return {"frames": frames or 1, "width": image.shape[1], "height": image.shape[0]}
+    with footage.pictures() as pictures:
+        image = pictures.read(0)
+        return {"frames": len(pictures), "width": image.shape[1], "height": image.shape[0]}
 
 
 def read_each(
@@ -115,7 +116,7 @@ def with_readings(
     """
 
     def read(clip: Clip, folder: Path) -> Reading:
-        reading: Reading = {"sha256": footage_sha256(clip, folder)} if sha256 else {}
+        reading: Reading = {"sha256": Footage.of(clip, folder).sha256()} if sha256 else {}
         return reading | probe_footage(clip, folder) if details else reading
 
     fields = ("sha256", "fps", "frames", "width", "height")

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from obverse.clip import Clip
-from obverse.datasets.footage import footage_bytes, footage_form, footage_size
+from obverse.datasets.footage import Footage
 from obverse.datasets.table import clip_path, iter_clips
 from obverse.errors import ConfigError, InputError, OutputExistsError
 
@@ -105,7 +105,7 @@ def _plan(table: Path, home: Path, shard_bytes: int, skipped: list[str]) -> Iter
     sized: list[tuple[str, str, int, Clip]] = []
     for clip in iter_clips(table):
         try:
-            size = footage_size(clip, home)
+            size = Footage.of(clip, home).size_bytes()
         except InputError as error:
             skipped.append(str(error))
             continue
@@ -174,8 +174,9 @@ def _write_shard(path: Path, shard: _Shard, home: Path, skipped: list[str]) -> N
 
 def _sample(clip: Clip, home: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the members of a clip's sample, all under one key."""
-    sequence = footage_form(clip, home) in ("folder", "archive")
-    for number, (name, content) in enumerate(footage_bytes(clip, home)):
+    footage = Footage.of(clip, home)
+    sequence = footage.form == "pictures"
+    for number, (name, content) in enumerate(footage.files()):
         suffix = PurePosixPath(name).suffix.lower()
         yield f"{clip.id}.{number:06d}{suffix}" if sequence else f"{clip.id}{suffix}", content
     if clip.mask_path is not None:

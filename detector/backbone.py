@@ -1,14 +1,25 @@
 """Backbones: any timm model by name, pretrained by choice, trained wholly or in part."""
 
+import pickle
+from pathlib import Path
 from typing import Literal
 
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from obverse.errors import ConfigError, WeightsError
 
-__all__ = ["Pixels", "Tune", "build_backbone", "choose_trained", "feature_count"]
+__all__ = [
+    "Pixels",
+    "Tune",
+    "begin_with",
+    "build_backbone",
+    "choose_trained",
+    "feature_count",
+]
 
 Tune = Literal["all", "norms", "head"]
 
@@ -80,6 +91,47 @@ def build_backbone(name: str, *, pretrained: bool = False, size_px: int | None =
         ) from error
     assert isinstance(model, nn.Module)
     return model
+
+
+def begin_with(backbone: nn.Module, file: Path) -> None:
+    """Load weights into a backbone, from a state dict in `.safetensors` or torch's format.
+
+    Names are compared first. Where they differ, as between torchvision's and timm's network of one
+    architecture, tensors are taken in their order, if every shape agrees; a classifier at the end
+    is left out.
+
+    Raises:
+        WeightsError: the file cannot be read, or is of another architecture.
+    """
+    try:
+        given: dict[str, torch.Tensor] = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+        values = list(given.values())
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        AttributeError,
+        SafetensorError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise WeightsError(
+            f"{file} cannot be read as weights; give a state dict in .safetensors or .pth."
+        ) from error
+    wanted = backbone.state_dict()
+    if not wanted.keys() <= given.keys():
+        given = dict(zip(wanted, values, strict=False))
+    alike = wanted.keys() <= given.keys() and all(
+        isinstance(given[name], torch.Tensor) and given[name].shape == value.shape
+        for name, value in wanted.items()
+    )
+    if not alike:
+        raise WeightsError(f"{file} holds weights of another architecture than the backbone's.")
+    backbone.load_state_dict({name: given[name] for name in wanted})
 
 
 def feature_count(backbone: nn.Module, size_px: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from obverse.clip import Clip, Split
-from obverse.datasets.table import clip_path
+from obverse.datasets.footage import Footage
 from obverse.detector.calibration import FEWEST, Calibration, Domain, Method
 from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import CutJob, cut_many, load_faces
@@ -84,7 +84,7 @@ def _cut(
         if progress is not None:
             progress("clips", done, total)
 
-    jobs = [CutJob(clip.id, clip_path(clip, folder), detector.recipe, store) for clip in clips]
+    jobs = [CutJob(clip.id, Footage.of(clip, folder), detector.recipe, store) for clip in clips]
     kept, _ = cut_many(jobs, workers=workers, progress=tell)
     return {name: load_faces(path) for name, path in kept.items()}
 
@@ -127,10 +127,12 @@ def calibrate(
     raw, labels, domains = [], [], []
     if is_fusion(run):
         fusion = load_fusion(run)
+        judges = fusion.judges
         table, found = _evidence(fusion.members, chosen, folder, store, workers, progress)
         raw = [fusion.raw(row.tolist()) for row in table]
     else:
         detector = load_detector(run)
+        judges = detector.judges
         faces = _cut(chosen, folder, detector, store, workers, progress)
         found = []
         for clip in chosen:
@@ -139,7 +141,7 @@ def calibrate(
                 raw.append(scored[0])
                 domains.append(scored[1])
                 found.append(clip)
-    labels = [clip.label == "synthetic" for clip in found]
+    labels = [clip.synthetic_in(judges) for clip in found]
     about = {"clips": f"the {split} split of a table" if split else "a table"}
     made = Calibration.fit(raw, labels, method=method, domain=domains, about=about)
     made.save(run / CALIBRATION)
@@ -226,7 +228,8 @@ def train_fusion(
     (run / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     store = crops or run / "crops"
     table, found = _evidence(opened, chosen, folder, store, workers, progress)
-    labels = np.array([clip.label == "synthetic" for clip in found])
+    judges = Fusion("", tuple(opened), (), 0.0, None).judges
+    labels = np.array([clip.synthetic_in(judges) for clip in found])
     weights, offset = fit_weights(table, labels)
     name = f"fusion-{'-'.join(detector.id.rpartition('-')[2] for detector in opened)}"
     fusion = Fusion(name, tuple(opened), weights, offset, None)

@@ -33,10 +33,13 @@ class TrainConfig:
     kind: KindName = "frame"
     backbone: str = "mobilenetv4_conv_small"  # any timm model; 2.5 M parameters
     pretrained: bool = False  # start from the hub's weights
+    begin_sha256: str | None = None  # of the file whose weights the backbone starts from
+    view_px: int | None = None  # side of the middle of a crop that is looked at; None: all of it
     tune: Tune = "all"  # of the backbone: all, only its norms, or nothing (head)
     hypersphere: bool = False  # features of length 1, held together by class and apart from others
     recipe: CropRecipe = dataclasses.field(default_factory=CropRecipe)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    blends: float = 0.0  # of a batch's pairs, share that are pristine beside self-blended crops
     epochs: int = 20
     steps: int = 60  # of an epoch
     pairs: int = 12  # of a batch, over all processes; each is one synthetic and one pristine
@@ -77,6 +80,24 @@ class TrainConfig:
                 raise ConfigError(
                     f"training's {name} is {getattr(self, name)}; it must be 0 to below 1."
                 )
+        if not 0 <= self.blends <= 1:
+            raise ConfigError(f"training's blends are {self.blends}; they must be 0 to 1.")
+        if self.blends and self.kind not in ("frame", "frequency"):
+            raise ConfigError(
+                f"blends are for the kinds frame and frequency, not for {self.kind}; leave them "
+                "out."
+            )
+        if self.view_px is not None and not 16 <= self.view_px <= self.recipe.size_px:
+            raise ConfigError(
+                f"training's view_px is {self.view_px}; it must be 16 to the crop's side, "
+                f"{self.recipe.size_px}."
+            )
+        if self.view_px is not None and self.kind not in ("frame", "selfblend"):
+            raise ConfigError(
+                f"view_px is for the kinds frame and selfblend, not for {self.kind}; leave it out."
+            )
+        if self.begin_sha256 is not None and self.pretrained:
+            raise ConfigError("a backbone starts from the hub's weights or from a file, not both.")
         if self.hypersphere and self.kind not in ("frame", "selfblend"):
             raise ConfigError(
                 f"a hypersphere is for the kinds frame and selfblend, not for {self.kind}; leave "

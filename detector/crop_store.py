@@ -1,7 +1,7 @@
 """Crops on disk: one file a film and recipe, named by both, read as it is needed.
 
-A film is known by the sha256 of its bytes, so that one that was moved or indexed anew is not cut
-again, and one that was made anew is.
+A film is known by the sha256 of its bytes, pictures in a folder or tar by that of their hashes, so
+that what was moved, packed or indexed anew is not cut again, and what was made anew is.
 """
 
 import functools
@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
+from obverse.datasets.footage import Source, footage_at
 from obverse.detector.crops import FaceTrack, FilmFaces, read_film
 from obverse.detector.recipe import CropRecipe
 from obverse.errors import InputError
 from obverse.faces.landmarks import FaceReader
-from obverse.media.container import require_file
-from obverse.weights import sha256_file
 from obverse.workers import spread
 
 __all__ = [
@@ -37,18 +36,20 @@ _DTYPES: dict[str, Any] = {"U8": np.uint8, "I16": np.int16, "I32": np.int32, "F3
 _OPEN = 512  # films whose maps are held
 
 
-def kept_path(film: Path, recipe: CropRecipe, store: Path) -> Path:
+def kept_path(film: Source, recipe: CropRecipe, store: Path) -> Path:
     """Return where a film's crops are kept.
 
     Raises:
         InputError: the film is absent.
     """
-    require_file(film)
-    digest = sha256_file(film)
-    return store / digest[:2] / f"{digest[:32]}-{recipe.digest}.safetensors"
+    footage = footage_at(film)
+    digest = footage.sha256()
+    # Pictures have no clock: another rate is another film.
+    rate = f"-{footage.fps:g}fps" if footage.form == "pictures" else ""
+    return store / digest[:2] / f"{digest[:32]}-{recipe.digest}{rate}.safetensors"
 
 
-def cut_once(film: Path, recipe: CropRecipe, store: Path, reader: FaceReader) -> Path:
+def cut_once(film: Source, recipe: CropRecipe, store: Path, reader: FaceReader) -> Path:
     """Cut a film's faces unless they are kept already; returns the kept file.
 
     Raises:
@@ -64,7 +65,7 @@ class CutJob(NamedTuple):
     """One film to be cut."""
 
     name: str
-    film: Path
+    film: Source
     recipe: CropRecipe
     store: Path
 

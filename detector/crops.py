@@ -14,20 +14,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from obverse.datasets.footage import Pictures, Source, footage_at
 from obverse.detector.recipe import SOUND_HZ, CropRecipe
 from obverse.detector.tracks import Linker
 from obverse.errors import InputError
 from obverse.faces.landmarks import Face, FaceReader
 from obverse.media.audio import read_speech
-from obverse.media.still import read_still
 from obverse.media.video import probe, read_moments
 
 __all__ = [
     "MESH",
-    "PICTURES",
     "Alter",
+    "FaceCutter",
     "FaceTrack",
     "FilmFaces",
+    "Moment",
     "cut_faces",
     "cut_square",
     "read_film",
@@ -39,7 +40,6 @@ Moment = list[tuple[float, Image]]  # the frames of a burst with their seconds
 Alter = Callable[[Image, float], Image]
 
 MESH = 468  # landmarks without the irises
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # stills, films of one frame
 OUTER_EYES = (33, 263)
 LIPS = (61, 291, 0, 17)  # corners, top, bottom
 LARGE_PX = 48  # of the searched picture; from here on as many are found as at any size
@@ -203,45 +203,65 @@ class _Search:
         return found
 
 
+class FaceCutter:
+    """Links and cuts the faces in a film's moments as they come; holds crops, not frames."""
+
+    def __init__(self, recipe: CropRecipe, reader: FaceReader) -> None:
+        """Begin a film."""
+        self._recipe, self._reader = recipe, reader
+        self._growing: dict[int, _Growing] = {}
+        self._linker = Linker(recipe)
+        self._search = _Search(recipe)
+        self._count = 0
+
+    def add(self, frames: Moment) -> None:
+        """Take the next moment's frames."""
+        recipe, moment = self._recipe, self._count
+        self._count += 1
+        seen: dict[int, dict[int, Floats]] = {}
+        for index in sorted({*range(0, len(frames), recipe.every), len(frames) - 1}):
+            image = frames[index][1]
+            found = self._search.faces(image, self._reader)
+            faces = [face for face in found if face.side >= recipe.min_px]
+            for number, face in zip(self._linker.link(moment, image, faces), faces, strict=True):
+                seen.setdefault(number, {})[index] = face.landmarks[:MESH, :2].astype(np.float32)
+        for number, marks in seen.items():
+            self._growing.setdefault(number, _Growing()).add(moment, frames, marks, recipe)
+
+    def finish(self) -> tuple[FaceTrack, ...]:
+        """Return the faces, that with most crops first."""
+        least = self._recipe.track_share * self._count
+        tracks = [track.finish() for track in self._growing.values() if track.moments >= least]
+        return tuple(
+            sorted(
+                tracks,
+                key=lambda track: (
+                    -len(track),
+                    -float(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1).mean()),
+                ),
+            )
+        )
+
+
 def cut_faces(
     moments: Iterable[Moment], recipe: CropRecipe, reader: FaceReader
 ) -> tuple[FaceTrack, ...]:
     """Link and cut the faces in a film's moments; that with most crops first."""
-    growing: dict[int, _Growing] = {}
-    linker = Linker(recipe)
-    search = _Search(recipe)
-    count = 0
-    for moment, frames in enumerate(moments):
-        count += 1
-        seen: dict[int, dict[int, Floats]] = {}
-        for index in sorted({*range(0, len(frames), recipe.every), len(frames) - 1}):
-            image = frames[index][1]
-            faces = [face for face in search.faces(image, reader) if face.side >= recipe.min_px]
-            for number, face in zip(linker.link(moment, image, faces), faces, strict=True):
-                seen.setdefault(number, {})[index] = face.landmarks[:MESH, :2].astype(np.float32)
-        for number, found in seen.items():
-            growing.setdefault(number, _Growing()).add(moment, frames, found, recipe)
-    tracks = [
-        track.finish() for track in growing.values() if track.moments >= recipe.track_share * count
-    ]
-    return tuple(
-        sorted(
-            tracks,
-            key=lambda track: (
-                -len(track),
-                -float(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1).mean()),
-            ),
-        )
-    )
+    cutter = FaceCutter(recipe, reader)
+    for frames in moments:
+        cutter.add(frames)
+    return cutter.finish()
 
 
 def read_film(
-    path: Path, recipe: CropRecipe, reader: FaceReader, alter: Alter | None = None
+    source: Source, recipe: CropRecipe, reader: FaceReader, alter: Alter | None = None
 ) -> FilmFaces:
-    """Return what a recipe cuts out of a film or a still; without tracks when it shows no face.
+    """Return what a recipe cuts out of a film, a still, or pictures in a folder or tar.
+
+    Without tracks when it shows no face.
 
     Args:
-        path: the film.
+        source: the film, by its path or as footage.
         recipe: how to cut.
         reader: of faces.
         alter: is given every frame that is looked at, with its second, before faces are searched
@@ -250,28 +270,54 @@ def read_film(
     Raises:
         InputError: the film cannot be read.
     """
-    if path.suffix.lower() in PICTURES:
-        image = read_still(path)
-        size = (image.shape[1], image.shape[0])
-        stretch = max(1.0, max(size) / recipe.longest_px)
-        if stretch > 1:
-            smaller = (max(1, round(size[0] / stretch)), max(1, round(size[1] / stretch)))
-            image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
-        image = image if alter is None else alter(image, 0.0)
-        tracks = cut_faces([[(0.0, image)]], recipe, reader)
-        if not tracks:  # one picture is worth a patient search: tiles, turned copies
-            tracks = cut_faces([[(0.0, image)]], recipe, _Patient(reader))
-        return FilmFaces(_stretched(tracks, stretch), np.zeros((0, 0), np.int16), 0.0, size)
+    footage = footage_at(source)
+    if footage.form == "film":
+        with footage.film() as path:
+            return _of_film(path, recipe, reader, alter)
+    with footage.pictures() as pictures:
+        return _of_pictures(pictures, recipe, reader, alter)
+
+
+def _of_film(path: Path, recipe: CropRecipe, reader: FaceReader, alter: Alter | None) -> FilmFaces:
     info = probe(path)
     if info.seconds <= 0:
         raise InputError(f"{path} lasts {info.seconds} s; a film needs at least one frame.")
     schedule = recipe.schedule(info.seconds, info.fps, info.frames)
     stretch = max(1.0, max(info.width, info.height) / recipe.longest_px)
-    tracks = _stretched(cut_faces(_bursts(path, schedule, recipe, alter), recipe, reader), stretch)
+    frames = read_moments(path, _times(schedule), longest_px=recipe.longest_px)
+    bursts = _bursts(frames, schedule, alter, str(path))
+    tracks = _stretched(cut_faces(bursts, recipe, reader), stretch)
     sound = np.zeros((0, 0), np.int16)
     if recipe.sound and info.has_audio:
         sound = _sound_of(path, schedule, recipe)
     return FilmFaces(tracks, sound, info.seconds, (info.width, info.height))
+
+
+def _of_pictures(
+    pictures: Pictures, recipe: CropRecipe, reader: FaceReader, alter: Alter | None
+) -> FilmFaces:
+    """Cut pictures as the frames of a silent film; those that are looked at alone are read."""
+    single = len(pictures) == 1
+    schedule = [[0.0]] if single else recipe.schedule(pictures.seconds, pictures.fps, len(pictures))
+    times = _times(schedule)
+    height, width = next(pictures.moments(times[:1]))[1].shape[:2]
+    stretch = max(1.0, max(width, height) / recipe.longest_px)
+    frames = ((seconds, _smaller(image, stretch)) for seconds, image in pictures.moments(times))
+    bursts: Iterable[Moment] = _bursts(frames, schedule, alter, str(pictures))
+    if single:
+        bursts = list(bursts)
+    tracks = cut_faces(bursts, recipe, reader)
+    if single and not tracks:  # one picture is worth a patient search: tiles, turned copies
+        tracks = cut_faces(bursts, recipe, _Patient(reader))
+    sound = np.zeros((0, 0), np.int16)
+    return FilmFaces(_stretched(tracks, stretch), sound, pictures.seconds, (width, height))
+
+
+def _smaller(image: Image, stretch: float) -> Image:
+    if stretch == 1:
+        return image
+    size = (max(1, round(image.shape[1] / stretch)), max(1, round(image.shape[0] / stretch)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _stretched(tracks: tuple[FaceTrack, ...], factor: float) -> tuple[FaceTrack, ...]:
@@ -299,20 +345,26 @@ class _Patient(FaceReader):
         return self._reader.read(image)
 
 
+def _times(schedule: Sequence[list[float]]) -> list[float]:
+    """Return the seconds of all frames, rising: two bursts of a short film may overlap."""
+    times = [time for moment in schedule for time in moment]
+    return list(np.maximum.accumulate(times).tolist())
+
+
 def _bursts(
-    path: Path, schedule: Sequence[list[float]], recipe: CropRecipe, alter: Alter | None
+    frames: Iterator[tuple[float, Image]],
+    schedule: Sequence[list[float]],
+    alter: Alter | None,
+    name: str,
 ) -> Iterator[Moment]:
     """Yield each moment's frames; a frame that is the nearest to two of its times comes once."""
-    times = [time for moment in schedule for time in moment]
-    # Two bursts of a short film may overlap.
-    frames = read_moments(path, np.maximum.accumulate(times).tolist(), longest_px=recipe.longest_px)
     for moment in schedule:
         burst: Moment = []
         for _ in moment:
             try:
                 seconds, image = next(frames)
             except StopIteration as error:
-                raise InputError(f"{path} ends before its headers say; copy it again.") from error
+                raise InputError(f"{name} ends before its headers say; copy it again.") from error
             # A film slower than the burst's rate shows a frame twice: a burst keeps its length.
             burst.append((seconds, image if alter is None else alter(image, seconds)))
         yield burst

@@ -16,6 +16,7 @@ from obverse.errors import ConfigError
 __all__ = [
     "LinearMap",
     "conformal_labels",
+    "conformal_p_values",
     "elub_bounds",
     "fit_linear",
     "log_odds",
@@ -143,6 +144,19 @@ def elub_bounds(ratios: Floats, labels: npt.NDArray[np.bool_]) -> tuple[float, f
     return lower * float(np.log(10)), upper * float(np.log(10))
 
 
+def conformal_p_values(odds: Floats, synthetic: Floats, pristine: Floats) -> tuple[Floats, Floats]:
+    """Return the p-values of scores for being synthetic and for being pristine.
+
+    Args:
+        odds: log odds of the raw scores.
+        synthetic: those of the synthetic clips of the calibration.
+        pristine: those of the pristine ones.
+    """
+    lower = np.searchsorted(np.sort(synthetic), odds, side="right")
+    higher = len(pristine) - np.searchsorted(np.sort(pristine), odds, side="left")
+    return (1 + lower) / (len(synthetic) + 1), (1 + higher) / (len(pristine) + 1)
+
+
 def conformal_labels(
     odds: float, synthetic: Floats, pristine: Floats, alpha: float
 ) -> tuple[float, float, Verdict]:
@@ -158,8 +172,8 @@ def conformal_labels(
         pristine: those of the pristine ones.
         alpha: share of errors that is allowed in each class.
     """
-    as_synthetic = (1 + int((synthetic <= odds).sum())) / (len(synthetic) + 1)
-    as_pristine = (1 + int((pristine >= odds).sum())) / (len(pristine) + 1)
+    p_values = conformal_p_values(np.array([odds]), synthetic, pristine)
+    as_synthetic, as_pristine = float(p_values[0][0]), float(p_values[1][0])
     may_be = (as_synthetic > alpha, as_pristine > alpha)
     if may_be == (True, False):
         return as_synthetic, as_pristine, "synthetic"

@@ -11,15 +11,16 @@ import matplotlib.figure
 import numpy as np
 import numpy.typing as npt
 
+from obverse.datasets.footage import Source, footage_at
 from obverse.detector.crop_store import cut_once, load_faces
-from obverse.detector.crops import PICTURES, read_film
+from obverse.detector.crops import read_film
 from obverse.detector.fusion import Fusion
 from obverse.detector.heat import Localisation, heat_map, localisation, mask_in_crop
 from obverse.detector.runs import Detector
 from obverse.detector.score import ScoredTrack, score_tracks
 from obverse.errors import ConfigError
 from obverse.faces.landmarks import FaceReader
-from obverse.media.still import read_still, write_still
+from obverse.media.still import write_still
 from obverse.media.video import read_moments
 
 __all__ = ["Explanation", "explain_film"]
@@ -43,7 +44,7 @@ class Explanation:
 
 
 def explain_film(
-    path: Path,
+    path: Source,
     folder: Path,
     detector: Detector | Fusion,
     reader: FaceReader,
@@ -58,7 +59,7 @@ def explain_film(
     numbers, with a localisation score where the true mask is known.
 
     Args:
-        path: the film.
+        path: the film, by its path or as footage.
         folder: to be written.
         detector: from `open_detector`.
         reader: of faces.
@@ -162,7 +163,7 @@ def _strip(one: ScoredTrack, worst: npt.NDArray[np.intp], heats: Sequence[Floats
     return np.concatenate([np.concatenate(above, axis=1), np.concatenate(below, axis=1)])
 
 
-def _worst_frames(path: Path, scored: Sequence[ScoredTrack], folder: Path) -> list[str]:
+def _worst_frames(path: Source, scored: Sequence[ScoredTrack], folder: Path) -> list[str]:
     """Write the frames with the highest raw scores, each face in a box."""
     every = [
         (float(raw), float(one.windows.times[i]), one.track.boxes[one.windows.crops[i][0]])
@@ -170,11 +171,15 @@ def _worst_frames(path: Path, scored: Sequence[ScoredTrack], folder: Path) -> li
         for i, raw in enumerate(one.raw)
     ]
     chosen = sorted(sorted(every, key=lambda each: -each[0])[:WORST_FRAMES], key=lambda e: e[1])
-    if path.suffix.lower() in PICTURES:
-        chosen = chosen[:1]
-        frames = [read_still(path)]
+    times = [time for _, time, _ in chosen]
+    footage = footage_at(path)
+    if footage.form == "film":
+        with footage.film() as film:
+            frames = [image for _, image in read_moments(film, times)]
     else:
-        frames = [image for _, image in read_moments(path, [time for _, time, _ in chosen])]
+        with footage.pictures() as pictures:
+            chosen = chosen[: len(pictures)]
+            frames = [image for _, image in pictures.moments(times[: len(pictures)])]
     written = []
     for number, ((raw, time, box), frame) in enumerate(zip(chosen, frames, strict=True)):
         low, high = (tuple(round(float(v)) for v in part) for part in (box[:2], box[2:]))

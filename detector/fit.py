@@ -20,6 +20,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from obverse.detector.backbone import begin_with
 from obverse.detector.config import TrainConfig
 from obverse.detector.detectors import DETECTORS
 from obverse.detector.kind import Arrays, Batch, Kind, Sample
@@ -112,12 +113,15 @@ def fit(
     config: TrainConfig,
     processes: Processes,
     progress: Progress | None,
+    begin: Path | None = None,
 ) -> tuple[dict[str, float], nn.Module]:
     """Return the log row and the network of the epoch that validates best (see `_merit`)."""
     kind = DETECTORS[config.kind]
     device = processes.device
     torch.manual_seed(config.seed)
     network = kind.build(config).to(device)
+    if begin is not None:
+        begin_with(network.get_submodule("backbone"), begin)
     steady = copy.deepcopy(network).eval().requires_grad_(False)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)

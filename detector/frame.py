@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from obverse.clip import Judged
 from obverse.detector.backbone import Pixels, build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
 from obverse.detector.kind import Batch, Example, Sample, Windows, soft_loss
-from obverse.detector.pairs import draw_crop_pairs
+from obverse.detector.pairs import draw_blend_pairs, draw_crop_pairs
 
 __all__ = ["FrameKind", "FrameNet", "apart", "together"]
 
@@ -23,11 +24,12 @@ class FrameNet(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.backbone = build_backbone(
-            config.backbone, pretrained=config.pretrained, size_px=config.recipe.size_px
-        )
+        side = config.view_px or config.recipe.size_px
+        self.edge = (config.recipe.size_px - side) // 2
+        self.side = side
+        self.backbone = build_backbone(config.backbone, pretrained=config.pretrained, size_px=side)
         self.pixels = Pixels.of(self.backbone)
-        features = feature_count(self.backbone, config.recipe.size_px)
+        features = feature_count(self.backbone, side)
         choose_trained(self.backbone, config.tune)
         self.hypersphere = config.hypersphere
         self.head = nn.Linear(features, 1)
@@ -37,7 +39,8 @@ class FrameNet(nn.Module):
 
     def features(self, crops: torch.Tensor) -> torch.Tensor:
         """Return features `[N, D]`, of length 1 on a hypersphere."""
-        found: torch.Tensor = self.backbone(self.pixels(crops))
+        inside = slice(self.edge, self.edge + self.side)
+        found: torch.Tensor = self.backbone(self.pixels(crops[:, inside, inside]))
         return nn.functional.normalize(found, dim=-1) if self.hypersphere else found
 
     def judge(self, features: torch.Tensor) -> torch.Tensor:
@@ -67,6 +70,7 @@ class FrameKind:
     """Single crops, beside those of the pristine twin at the same moment."""
 
     learns_from: Literal["twins", "pristine"] = "twins"
+    judges: Judged = "picture"
     inputs = ("crops",)
 
     def build(self, config: TrainConfig) -> nn.Module:
@@ -82,10 +86,16 @@ class FrameKind:
     def batches(
         self, samples: Sequence[Sample], config: TrainConfig, rng: np.random.Generator, pairs: int
     ) -> Iterator[Batch]:
-        """Yield twin pairs of crops."""
+        """Yield twin pairs of crops, some of them pristine crops beside self-blended copies."""
         labels = np.tile(np.array([1, 0], np.float32), pairs)
-        for crops in draw_crop_pairs(samples, pairs, config.augment, rng):
-            yield Batch((crops,), labels)
+        blended = round(config.blends * pairs)
+        sources = []
+        if blended < pairs:
+            sources.append(draw_crop_pairs(samples, pairs - blended, config.augment, rng))
+        if blended:
+            sources.append(draw_blend_pairs(samples, blended, config.augment, rng))
+        while True:
+            yield Batch((np.concatenate([next(source) for source in sources]),), labels)
 
     def examples(self, samples: Sequence[Sample], config: TrainConfig) -> Iterator[Example]:
         """Yield the crops of every clip."""

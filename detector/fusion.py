@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from obverse.clip import Judged
 from obverse.detector.calibration import Calibration, Domain, Judgement
 from obverse.detector.crops import FaceTrack
 from obverse.detector.runs import CALIBRATION, CARD, CONFIG, Detector, load_detector
@@ -39,6 +40,12 @@ class Fusion:
     weights: tuple[float, ...]
     offset: float
     calibration: Calibration | None  # of the fused score
+
+    @property
+    def judges(self) -> Judged:
+        """What its scores are about: sound too where a member hears it."""
+        hears = any(member.judges == "picture and sound" for member in self.members)
+        return "picture and sound" if hears else "picture"
 
     def evidence(self, number: int, track: FaceTrack, others: Sequence["ScoredTrack"]) -> float:
         """Return a member's log likelihood ratio of a face; 0 where it does not see it."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from obverse.clip import Clip
+from obverse.clip import Clip, Judged
 from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import load_faces
 from obverse.detector.crops import FaceTrack, FilmFaces
@@ -56,11 +56,12 @@ class Sample:
 
     clip: Clip
     kept: Path  # of crop_store
+    judged: Judged = "picture"  # by the kind that it is for
 
     @property
     def synthetic(self) -> bool:
         """Whether it is the class to be found."""
-        return self.clip.label == "synthetic"
+        return self.clip.synthetic_in(self.judged)
 
     @property
     def faces(self) -> FilmFaces:
@@ -79,6 +80,11 @@ class Kind(Protocol):
     @property
     def learns_from(self) -> Literal["twins", "pristine"]:
         """Both classes, or pristine clips alone."""
+        ...
+
+    @property
+    def judges(self) -> Judged:
+        """What its scores are about, and so which label is its truth."""
         ...
 
     @property

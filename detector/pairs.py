@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.detector.augment import AugmentConfig, Distortion
+from obverse.detector.blend import blend_with_itself
 from obverse.detector.kind import Sample
 from obverse.errors import ConfigError
 
-__all__ = ["draw_burst_pairs", "draw_crop_pairs", "twins"]
+__all__ = ["draw_blend_pairs", "draw_burst_pairs", "draw_crop_pairs", "twins"]
 
 Image = npt.NDArray[np.uint8]
 
@@ -49,6 +50,22 @@ def draw_crop_pairs(
             beside = int(np.argmin(np.abs(pristine.times - track.times[at])))
             distortion = Distortion.draw(augment, rng)
             crops += [distortion.apply(track.crops[at]), distortion.apply(pristine.crops[beside])]
+        yield np.stack(crops)
+
+
+def draw_blend_pairs(
+    samples: Sequence[Sample], pairs: int, augment: AugmentConfig, rng: np.random.Generator
+) -> Iterator[Image]:
+    """Yield crops `[2P, S, S, 3]` without end, self-blended and pristine in turn."""
+    pristine = [sample for sample in samples if not sample.synthetic]
+    while True:
+        crops = []
+        for index in rng.integers(0, len(pristine), pairs):
+            track = pristine[index].track
+            at = int(rng.integers(len(track)))
+            blend = blend_with_itself(np.array(track.crops[at]), track.landmarks[at], rng)
+            distortion = Distortion.draw(augment, rng)
+            crops += [distortion.apply(blend.synthetic), distortion.apply(blend.pristine)]
         yield np.stack(crops)
 
 

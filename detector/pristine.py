@@ -1,18 +1,16 @@
 """A folder of pristine films or pictures as clips, for the detectors that need no fakes."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from obverse.clip import Clip, Split
 from obverse.datasets.split import assign_splits
-from obverse.detector.crops import PICTURES
+from obverse.datasets.walk import FILMS, PICTURES, films_below
 from obverse.errors import ConfigError, InputError
 from obverse.weights import sha256_file
 
-__all__ = ["FILMS", "clips_of_folder", "films_in"]
+__all__ = ["clips_of_folder", "films_in"]
 
-FILMS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts")
 _SHARES: Mapping[Split, float] = {"train": 0.8, "val": 0.2}
 _SEEDS = 50  # of splits that are tried, where a small folder leaves one empty
 
@@ -23,14 +21,7 @@ def films_in(folder: Path) -> list[Path]:
     Raises:
         InputError: there are none.
     """
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(place) / name
-            for name in names
-            if Path(name).suffix.lower() in (*FILMS, *PICTURES) and not name.startswith(".")
-        ]
+    found = [folder / path for path in films_below(folder, endings=FILMS | PICTURES)]
     if not found:
         raise InputError(f"{folder} holds no films and no pictures; give a folder that does.")
     return sorted(found)

@@ -20,6 +20,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from obverse.clip import Judged
 from obverse.detector.calibration import Calibration
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
@@ -62,6 +63,11 @@ class Detector:
     config: TrainConfig
     run: Run
     calibration: Calibration | None = None
+
+    @property
+    def judges(self) -> Judged:
+        """What its scores are about, and so which label is its truth."""
+        return DETECTORS[self.config.kind].judges
 
     @property
     def recipe(self) -> CropRecipe:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from obverse.clip import Clip, Score, Verdict
-from obverse.datasets.table import clip_path
+from obverse.datasets.footage import Footage, Source, footage_at
 from obverse.detector.calibration import UNCALIBRATED, Domain, Judgement, uncalibrated
 from obverse.detector.crop_store import cut_once, load_faces, open_reader
 from obverse.detector.crops import Alter, FaceTrack, FilmFaces, read_film
@@ -27,7 +27,6 @@ from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import Detector, load_detector
 from obverse.errors import InputError
 from obverse.faces.landmarks import FaceReader
-from obverse.weights import sha256_file
 from obverse.workers import spread
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
     "domain_of",
     "open_detector",
     "score",
+    "score_faces",
     "score_film",
     "score_films",
     "score_tracks",
@@ -144,7 +144,7 @@ def verdict_of(tracks: Sequence[TrackScore]) -> Verdict:
 
 
 def _faces(
-    path: Path,
+    path: Source,
     recipe: CropRecipe,
     reader: FaceReader,
     crops: Path | None,
@@ -156,7 +156,7 @@ def _faces(
 
 
 def score_film(
-    path: Path,
+    path: Source,
     name: str,
     detector: Detector | Fusion,
     reader: FaceReader,
@@ -166,7 +166,7 @@ def score_film(
     """Score one film.
 
     Args:
-        path: the film.
+        path: the film, by its path or as footage.
         name: the clip's id, for the score.
         detector: from `open_detector`.
         reader: of faces.
@@ -174,11 +174,24 @@ def score_film(
         alter: changes every frame before it is looked at, such as a distortion; crops of such
             frames are not kept.
     """
+    return score_faces(lambda recipe: _faces(path, recipe, reader, crops, alter), name, detector)
+
+
+def score_faces(
+    cut: Callable[[CropRecipe], FilmFaces], name: str, detector: Detector | Fusion
+) -> FilmScore:
+    """Score what was cut out of a film.
+
+    Args:
+        cut: returns what a recipe cuts out of the film; an `InputError` of it is the film's.
+        name: the clip's id, for the score.
+        detector: from `open_detector`.
+    """
     try:
         if isinstance(detector, Fusion):
-            tracks, faces_found = _fused(path, detector, reader, crops, alter)
+            tracks, faces_found = _fused(cut, detector)
         else:
-            faces = _faces(path, detector.recipe, reader, crops, alter)
+            faces = cut(detector.recipe)
             faces_found = bool(faces.tracks)
             tracks = [_judge(scored, detector) for scored in score_tracks(faces, detector)]
     except InputError as error:
@@ -204,14 +217,12 @@ def score_film(
     return FilmScore(found, tuple(tracks))
 
 
-def _fused(
-    path: Path, fusion: Fusion, reader: FaceReader, crops: Path | None, alter: Alter | None
-) -> tuple[list[TrackScore], bool]:
+def _fused(cut: Callable[[CropRecipe], FilmFaces], fusion: Fusion) -> tuple[list[TrackScore], bool]:
     """Return the faces of the first member, each with what all members say of it."""
     members = []
     faces_found = False
     for member in fusion.members:
-        faces = _faces(path, member.recipe, reader, crops, alter)
+        faces = cut(member.recipe)
         faces_found = faces_found or bool(faces.tracks)
         members.append(score_tracks(faces, member))
     reference = next((scored for scored in members if scored), [])
@@ -238,7 +249,7 @@ def open_detector(path: Path, threads: int = 1) -> Detector | Fusion:
 
 class _Job(NamedTuple):
     number: int
-    path: Path
+    footage: Footage
     name: str
     run: Path
     threads: int
@@ -256,11 +267,11 @@ def _score_job(job: _Job) -> Score:
     stamp = job.run.stat().st_mtime_ns
     detector = _opened(job.run, job.threads, stamp)
     try:
-        name = job.name or sha256_file(job.path)[:32]
-    except OSError as error:
-        reason = f"{job.path} cannot be opened ({error.strerror})."
-        return Score(clip=str(job.path), detector=detector.id, status="error", reason=reason)
-    return score_film(job.path, name, detector, open_reader(), job.crops).score
+        name = job.name or job.footage.sha256()[:32]
+    except InputError as error:
+        place = str(job.footage)
+        return Score(clip=place, detector=detector.id, status="error", reason=str(error))
+    return score_film(job.footage, name, detector, open_reader(), job.crops).score
 
 
 def score(
@@ -286,7 +297,7 @@ def score(
         crops: where crops are kept; without it they are not.
         progress: told how many clips are done, of how many.
     """
-    films = [(clip.id, clip_path(clip, folder)) for clip in clips]
+    films = [(clip.id, Footage.of(clip, folder)) for clip in clips]
     return _scores(run, films, threads, workers, crops, progress)
 
 
@@ -300,20 +311,21 @@ def score_films(
     progress: Progress | None = None,
 ) -> list[Score]:
     """Score films that are in no table; each goes by 32 digits of its file's sha256."""
-    films = [("", path) for path in paths]
+    films = [("", footage_at(path)) for path in paths]
     return _scores(run, films, threads, workers, crops, progress)
 
 
 def _scores(
     run: Path,
-    films: Iterable[tuple[str, Path]],
+    films: Iterable[tuple[str, Footage]],
     threads: int,
     workers: int,
     crops: Path | None,
     progress: Progress | None,
 ) -> list[Score]:
     jobs = [
-        _Job(number, path, name, run, threads, crops) for number, (name, path) in enumerate(films)
+        _Job(number, footage, name, run, threads, crops)
+        for number, (name, footage) in enumerate(films)
     ]
     # Opened here too, so that what cannot be is refused before any work.
     detector = _opened(run, threads, run.stat().st_mtime_ns if run.exists() else 0)
@@ -322,7 +334,7 @@ def _scores(
     try:
         for job, result in spread(_score_job, jobs, workers):
             if isinstance(result, MemoryError):
-                name = job.name or str(job.path)
+                name = job.name or str(job.footage)
                 result = Score(clip=name, detector=detector.id, status="error", reason=str(result))
             elif isinstance(result, BaseException):
                 raise result
@@ -347,6 +359,7 @@ def as_json(path: Path | str, score: Score, detector: Detector | Fusion) -> dict
         "path": str(path),
         "clip": score.clip,
         "detector": score.detector,
+        "judges": detector.judges,
         "polarity": "higher = synthetic",
         "threshold": None if calibration is None else calibration.threshold,
         "meaning": UNCALIBRATED if calibration is None else calibration.meaning,

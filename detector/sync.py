@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from obverse.clip import Judged
 from obverse.detector.augment import Distortion
 from obverse.detector.backbone import build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
@@ -149,6 +150,7 @@ class SyncKind:
     """Bursts of mouths with their sound, of pristine clips alone."""
 
     learns_from: Literal["twins", "pristine"] = "pristine"
+    judges: Judged = "picture and sound"
     inputs = ("crops", "sound")
 
     def build(self, config: TrainConfig) -> nn.Module:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from obverse.clip import Judged
 from obverse.detector.backbone import build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
@@ -66,6 +67,7 @@ class TemporalKind:
     """Bursts of aligned crops, beside those of the pristine twin."""
 
     learns_from: Literal["twins", "pristine"] = "twins"
+    judges: Judged = "picture"
     inputs = ("crops",)
 
     def build(self, config: TrainConfig) -> nn.Module:

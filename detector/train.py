@@ -19,9 +19,9 @@ import yaml
 from torch import nn
 
 from obverse import __version__
-from obverse.clip import Clip
+from obverse.clip import Clip, Judged
+from obverse.datasets.footage import Footage
 from obverse.datasets.split import find_leaks
-from obverse.datasets.table import clip_path
 from obverse.detector.calibrate import calibrate_samples
 from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import CutJob, cut_many, load_faces
@@ -33,6 +33,8 @@ from obverse.detector.processes import first_process, joined
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import CALIBRATION, CARD, CONFIG, LOG, WEIGHTS, save_weights
 from obverse.errors import ConfigError, OutputExistsError
+from obverse.media.container import require_file
+from obverse.weights import sha256_file
 
 __all__ = ["CROPS", "TrainReport", "claim", "train", "write_card"]
 
@@ -62,6 +64,7 @@ def train(
     *,
     force: bool = False,
     crops: Path | None = None,
+    begin: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> TrainReport:
@@ -78,19 +81,27 @@ def train(
         config: how to train.
         force: overwrite a finished run.
         crops: where crops are kept, for several runs to share; without it in the run.
+        begin: weights that the backbone starts from; see `backbone.begin_with`.
         workers: processes that cut crops.
         progress: told about clips read and steps done.
 
     Raises:
         ConfigError: a split lacks a class, or an identity or source is in several splits.
         InputError: the run's checkpoint is of other settings.
+        WeightsError: `begin` is no weights of such a backbone.
         OutputExistsError: the run is there already.
     """
     config = TrainConfig() if config is None else config
+    if begin is not None:
+        require_file(begin)
+        config = dataclasses.replace(config, begin_sha256=sha256_file(begin))
     started = time.monotonic()
+    kind = DETECTORS[config.kind]
+    pristine_alone = kind.learns_from == "pristine"
     used = [clip for clip in clips if clip.split in ("train", "val")]
-    pristine_alone = DETECTORS[config.kind].learns_from == "pristine"
-    _require_sound(clips, pristine_alone)
+    if pristine_alone:  # the validation split's fakes calibrate
+        used = [c for c in used if c.split == "val" or not c.synthetic_in(kind.judges)]
+    _require_sound(clips, pristine_alone, kind.judges)
     if first_process():
         claim(run, force)
     threads = torch.get_num_threads()
@@ -100,7 +111,9 @@ def train(
             if processes.rank == 0:
                 _write_config(run, config)
                 store = crops or run / CROPS
-                found = _read_samples(used, folder, store, config.recipe, workers, progress)
+                found = _read_samples(
+                    used, folder, store, config.recipe, kind.judges, workers, progress
+                )
             else:
                 found = ([], [], {})
             shared = processes.share({"found": found})
@@ -109,7 +122,7 @@ def train(
             validation = [s for s in samples if s.clip.split == "val"]
             _require_seen(training, validation, missing, errors, pristine_alone)
             select, calibrating = part_validation(validation)
-            best, network = fit(training, select, run, config, processes, progress)
+            best, network = fit(training, select, run, config, processes, progress, begin)
             if processes.rank == 0:
                 digest = save_weights(run / WEIGHTS, network)
                 calibration = calibrate_samples(network, digest, config, calibrating)
@@ -136,10 +149,14 @@ def train(
     return report
 
 
-def _require_sound(clips: Sequence[Clip], pristine_alone: bool) -> None:
+def _require_sound(clips: Sequence[Clip], pristine_alone: bool, judged: Judged) -> None:
     needed = {"pristine"} if pristine_alone else {"pristine", "synthetic"}
     for split in ("train", "val"):
-        labels = {clip.label for clip in clips if clip.split == split}
+        labels = {
+            "synthetic" if clip.synthetic_in(judged) else "pristine"
+            for clip in clips
+            if clip.split == split
+        }
         if not needed <= labels:
             wanted = "pristine clips" if pristine_alone else "clips of both labels"
             raise ConfigError(
@@ -202,6 +219,7 @@ def _read_samples(
     folder: Path,
     store: Path,
     recipe: CropRecipe,
+    judged: Judged,
     workers: int,
     progress: Progress | None,
 ) -> tuple[list[Sample], list[str], dict[str, str]]:
@@ -211,13 +229,13 @@ def _read_samples(
         if progress is not None:
             progress("clips", done, total)
 
-    jobs = [CutJob(clip.id, clip_path(clip, folder), recipe, store) for clip in clips]
+    jobs = [CutJob(clip.id, Footage.of(clip, folder), recipe, store) for clip in clips]
     kept, errors = cut_many(jobs, workers=workers, progress=tell)
     samples, missing = [], []
     for clip in clips:
         if clip.id in kept:
             if load_faces(kept[clip.id]).tracks:
-                samples.append(Sample(clip, kept[clip.id]))
+                samples.append(Sample(clip, kept[clip.id], judged))
             else:
                 missing.append(clip.id)
     return samples, missing, {clip.id: errors[clip.id] for clip in clips if clip.id in errors}
@@ -232,7 +250,8 @@ def _card(
     training: Sequence[Sample],
 ) -> dict[str, Any]:
     clips = [sample.clip for sample in training]
-    methods = sorted({clip.method for clip in clips if clip.method is not None})
+    forged = [sample.clip for sample in training if sample.synthetic]
+    methods = sorted({clip.method for clip in forged if clip.method is not None})
     alone = DETECTORS[config.kind].learns_from == "pristine"
     recipe = config.recipe
     return {
@@ -250,6 +269,10 @@ def _card(
         f"(recipe {recipe.digest} in {CONFIG})",
         "output": "logit of a window, positive = synthetic; a face's raw score is the mean of its "
         "windows' probabilities, a clip's that of the face that looks most synthetic",
+        "judges": DETECTORS[config.kind].judges,
+        "began_with": f"weights of sha256 {config.begin_sha256}"
+        if config.begin_sha256
+        else ("the model hub's weights" if config.pretrained else "random weights"),
         "data": {
             "clips": dict(report.clips),
             "identities": len({clip.identity for clip in clips}),

@@ -1,23 +1,43 @@
-"""What a table of scores is worth: AUC and equal error rate with intervals.
+"""What a table of scores is worth, one number at a time, and intervals in closed form.
 
-Pure functions of labels (1 or True = synthetic) and scores (higher = synthetic); what draws takes
-its `rng`.
+Pure functions of labels (1 or True = synthetic) and scores (higher = synthetic). Where a score
+must be a probability it lies in [0, 1]; likelihood ratios are natural logarithms.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
 from obverse.errors import ConfigError
+from obverse.eval import counted
+from obverse.eval.bootstrap import SAMPLES, Draws, bootstrap, percentile_bounds, require_level
+from obverse.eval.counted import once
 
-__all__ = ["Interval", "auc", "auc_interval", "bootstrap_interval", "eer"]
+__all__ = [
+    "Interval",
+    "accuracy",
+    "area_interval",
+    "auc",
+    "auc_interval",
+    "aurc",
+    "average_precision",
+    "bootstrap_auc",
+    "brier",
+    "cllr",
+    "cllr_min",
+    "ece",
+    "eer",
+    "nll",
+    "require_enough",
+    "tpr_at_fpr",
+    "wilson_interval",
+]
 
-Metric = Callable[[npt.NDArray[np.bool_], npt.NDArray[np.float64]], float]
-
-MAX_REDRAWS = 1000  # of a bootstrap sample that lacks a class
+Truth = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,9 +55,7 @@ class Interval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def _checked(
-    labels: npt.ArrayLike, scores: npt.ArrayLike
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+def _checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Truth, Floats]:
     truth, values = np.asarray(labels), np.asarray(scores, np.float64)
     if truth.ndim != 1 or truth.shape != values.shape:
         raise ConfigError(
@@ -55,39 +73,102 @@ def _checked(
     return truth, values
 
 
+def _probabilities(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Truth, Floats]:
+    truth, values = _checked(labels, scores)
+    if values.min() < 0 or values.max() > 1:
+        raise ConfigError(
+            f"scores run from {values.min():g} to {values.max():g}; a probability lies in [0, 1]."
+        )
+    return truth, values
+
+
 def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Return the area under the ROC curve; ties count half."""
     truth, values = _checked(labels, scores)
-    return _auc(truth, values)
+    return once(counted.auc(truth, values), len(truth))
 
 
-def _auc(truth: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]) -> float:
-    synthetic = int(truth.sum())
-    pristine = len(truth) - synthetic
-    ranks = rankdata(values)[truth].sum() - synthetic * (synthetic + 1) / 2  # Mann and Whitney 1947
-    return float(ranks / (synthetic * pristine))
+def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Return the average precision."""
+    truth, values = _checked(labels, scores)
+    return once(counted.average_precision(truth, values), len(truth))
 
 
 def eer(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Return the equal error rate, where the ROC curve (drawn straight) has FPR = 1 - TPR."""
     truth, values = _checked(labels, scores)
-    return _eer(truth, values)
+    return once(counted.eer(truth, values), len(truth))
 
 
-def _eer(truth: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]) -> float:
-    order = np.argsort(-values, kind="stable")
-    truth, values = truth[order], values[order]
-    last = np.flatnonzero(
-        np.append(np.diff(values) != 0, True)
-    )  # a threshold cannot part equal scores
-    tpr = np.append(0, np.cumsum(truth)[last] / truth.sum())
-    fpr = np.append(0, np.cumsum(~truth)[last] / (~truth).sum())
-    gap = fpr - (1 - tpr)  # rises from -1 to 1
-    after = int(np.argmax(gap >= 0))
-    if gap[after] == 0:
-        return float(fpr[after])
-    share = gap[after - 1] / (gap[after - 1] - gap[after])
-    return float(fpr[after - 1] + share * (fpr[after] - fpr[after - 1]))
+def require_enough(pristine: int, fpr: float) -> None:
+    """Refuse a rate of false alarms that so few pristine clips cannot show.
+
+    Raises:
+        ConfigError: at this rate less than one of them would be a false alarm.
+    """
+    if not 0 < fpr < 1:
+        raise ConfigError(
+            f"the rate of false alarms is {fpr}; it must lie between 0 and 1, such as 0.01."
+        )
+    needed = int(np.ceil(1 / fpr - 1e-9))
+    if pristine < needed:
+        raise ConfigError(
+            f"TPR at FPR {fpr:g} cannot be measured with {pristine} pristine clips: at this rate "
+            f"less than one of them would be a false alarm; it takes at least {needed}."
+        )
+
+
+def tpr_at_fpr(labels: npt.ArrayLike, scores: npt.ArrayLike, fpr: float) -> float:
+    """Return the highest TPR of a threshold whose FPR is at most `fpr`.
+
+    Raises:
+        ConfigError: there are too few pristine clips to show such a rate.
+    """
+    truth, values = _checked(labels, scores)
+    require_enough(int((~truth).sum()), fpr)
+    return once(counted.tpr_at_fpr(truth, values, fpr), len(truth))
+
+
+def accuracy(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float) -> float:
+    """Return the share of clips on the right side of a threshold; at it means synthetic."""
+    truth, values = _checked(labels, scores)
+    return once(counted.accuracy(truth, values, threshold), len(truth))
+
+
+def brier(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Return the mean square of score less label."""
+    truth, values = _probabilities(labels, scores)
+    return once(counted.brier(truth, values), len(truth))
+
+
+def nll(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Return the mean negative log likelihood, nats."""
+    truth, values = _probabilities(labels, scores)
+    return once(counted.nll(truth, values), len(truth))
+
+
+def ece(labels: npt.ArrayLike, scores: npt.ArrayLike, bins: int = counted.BINS) -> float:
+    """Return the expected calibration error over bins of equal width."""
+    truth, values = _probabilities(labels, scores)
+    return once(counted.ece(truth, values, bins), len(truth))
+
+
+def cllr(labels: npt.ArrayLike, ratios: npt.ArrayLike) -> float:
+    """Return the cost of log likelihood ratios, bits."""
+    truth, values = _checked(labels, ratios)
+    return once(counted.cllr(truth, values), len(truth))
+
+
+def cllr_min(labels: npt.ArrayLike, ratios: npt.ArrayLike) -> float:
+    """Return the cost of log likelihood ratios after the best calibration of their order, bits."""
+    truth, values = _checked(labels, ratios)
+    return once(counted.cllr_min(truth, values), len(truth))
+
+
+def aurc(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float = 0.5) -> float:
+    """Return the area under the risk-coverage curve."""
+    truth, values = _checked(labels, scores)
+    return once(counted.aurc(truth, values, threshold), len(truth))
 
 
 def auc_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.95) -> Interval:
@@ -98,10 +179,21 @@ def auc_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float =
     perfectly has no width at all.
     """
     truth, values = _checked(labels, scores)
-    _require_level(level)
-    value = _auc(truth, values)
-    m = int(truth.sum())
-    n = len(truth) - m
+    synthetic = int(truth.sum())
+    return area_interval(auc(truth, values), synthetic, len(truth) - synthetic, level=level)
+
+
+def area_interval(value: float, synthetic: int, pristine: int, *, level: float = 0.95) -> Interval:
+    """Return the interval of `auc_interval` for an AUC that is known already.
+
+    Args:
+        value: the AUC.
+        synthetic: clips that it is of.
+        pristine: likewise.
+        level: confidence.
+    """
+    require_level(level)
+    m, n = synthetic, pristine
     rest = (m + n) / 2 - 1
     z = float(norm.ppf(0.5 + level / 2))
 
@@ -126,77 +218,48 @@ def auc_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float =
     return Interval(value, low, high, level, "Newcombe 2006, method 5")
 
 
-def _require_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ConfigError(
-            f"the confidence level is {level}; it must lie between 0 and 1, such as 0.95."
-        )
+def wilson_interval(hits: int, clips: int, *, level: float = 0.95) -> Interval:
+    """Return a share of clips with the score interval of Wilson (1927), honest at 0 and 1 too.
+
+    Raises:
+        ConfigError: there are no clips.
+    """
+    require_level(level)
+    if not 0 <= hits <= clips or clips == 0:
+        raise ConfigError(f"{hits} of {clips} clips are no share; give at least one clip.")
+    share, z = hits / clips, float(norm.ppf(0.5 + level / 2))
+    middle = (share + z * z / (2 * clips)) / (1 + z * z / clips)
+    half = z / (1 + z * z / clips)
+    half *= float(np.sqrt(share * (1 - share) / clips + z * z / (4 * clips * clips)))
+    low = 0.0 if hits == 0 else middle - half
+    high = 1.0 if hits == clips else middle + half
+    return Interval(share, low, high, level, "Wilson 1927")
 
 
-def bootstrap_interval(
-    metric: Metric,
+def bootstrap_auc(
     labels: npt.ArrayLike,
     scores: npt.ArrayLike,
     *,
     rng: np.random.Generator,
     groups: Sequence[object] | None = None,
-    samples: int = 2000,
+    samples: int = SAMPLES,
     level: float = 0.95,
 ) -> Interval:
-    """Return a metric with its percentile bootstrap interval.
+    """Return the AUC with its percentile bootstrap interval.
 
     Args:
-        metric: a function of labels and scores, such as `auc`.
         labels: 1 = synthetic.
         scores: higher = synthetic.
         rng: what draws.
         groups: without it clips are drawn, within each class; with it, one name a clip, whole
-        groups are drawn (such
-            as identities, whose clips resemble one another). A draw that lacks a class is repeated.
+            groups (such as identities, whose clips resemble one another).
         samples: how many draws.
         level: confidence.
     """
     truth, values = _checked(labels, scores)
-    _require_level(level)
-    if samples < 1:
-        raise ConfigError(f"a bootstrap of {samples} samples is not possible; draw at least 1.")
-    draw = _clip_draw(truth, rng) if groups is None else _group_draw(truth, groups, rng)
-    found = np.empty(samples)
-    for i in range(samples):
-        chosen = draw()
-        found[i] = metric(truth[chosen], values[chosen])
-    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
+    require_level(level)
+    metric = counted.auc(truth, values)
+    found = bootstrap({"auc": metric}, Draws.of(truth, groups), rng=rng, samples=samples)["auc"]
+    low, high = percentile_bounds(found, level)
     method = f"bootstrap over {'clips' if groups is None else 'groups'}, {samples} samples"
-    return Interval(metric(truth, values), float(low), float(high), level, method)
-
-
-Draw = Callable[[], npt.NDArray[np.intp]]
-
-
-def _clip_draw(truth: npt.NDArray[np.bool_], rng: np.random.Generator) -> Draw:
-    classes = (np.flatnonzero(truth), np.flatnonzero(~truth))
-    return lambda: np.concatenate([rng.choice(members, len(members)) for members in classes])
-
-
-def _group_draw(
-    truth: npt.NDArray[np.bool_], groups: Sequence[object], rng: np.random.Generator
-) -> Draw:
-    if len(groups) != len(truth):
-        raise ConfigError(
-            f"there are {len(groups)} groups for {len(truth)} clips; give one a clip."
-        )
-    gathered: dict[object, list[int]] = {}
-    for index, group in enumerate(groups):
-        gathered.setdefault(group, []).append(index)
-    members = [np.array(indices, np.intp) for indices in gathered.values()]
-
-    def draw() -> npt.NDArray[np.intp]:
-        for _ in range(MAX_REDRAWS):
-            chosen = np.concatenate(
-                [members[i] for i in rng.integers(0, len(members), len(members))]
-            )
-            if truth[chosen].any() and not truth[chosen].all():
-                return chosen
-        raise ConfigError("drawing groups hardly ever gives both classes; draw clips instead.")
-
-    return draw
+    return Interval(once(metric, len(truth)), low, high, level, method)

@@ -3,14 +3,12 @@
 import csv
 import json
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from obverse.errors import ConfigError, OutputExistsError
 from obverse.eval import dynamics
 from obverse.eval.dynamics import FPS, LEVEL_HZ
 from obverse.eval.realism import MEASURES, ClipRealism
@@ -22,7 +20,6 @@ __all__ = [
     "format_table",
     "plot_distributions",
     "plot_tracks",
-    "require_place",
     "score_absent",
     "write_report",
 ]
@@ -73,30 +70,6 @@ def score_absent(table: RealismTable) -> str:
     """Say why a table has no score."""
     names = ", ".join(table.missing) or "a measure of it"
     return f"not known, since these were not measured in the clips or have no reference: {names}"
-
-
-def require_place(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that cannot be written, or holds a report that may not be replaced.
-
-    Raises:
-        ConfigError: it is a file, or nothing can be written there.
-        OutputExistsError: it holds a report, and `force` is not set.
-    """
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        raise ConfigError(f"{there} is a file, and the report needs a folder; give another one.")
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        reason = error.strerror or "refused"
-        raise ConfigError(
-            f"nothing can be written into {there} ({reason}); give another folder for the report."
-        ) from error
-    if (folder / "realism.json").exists() and not force:
-        raise OutputExistsError(f"{folder} holds a report; use --force to replace it.")
 
 
 def write_report(

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from obverse.clip import Clip, Score, Split
+from obverse.clip import Clip, Judged, Score, Split
 from obverse.errors import ConfigError
-from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_interval, eer
+from obverse.eval.metrics import Interval, auc_interval, bootstrap_auc, eer
 
 __all__ = ["Summary", "summarise"]
 
@@ -17,6 +17,7 @@ __all__ = ["Summary", "summarise"]
 class Summary:
     """What a detector did on some clips."""
 
+    judged: Judged  # what makes a clip synthetic here: its picture, or its picture or sound
     synthetic: int  # clips with a score
     pristine: int
     missing: int  # clips without a face
@@ -37,6 +38,7 @@ def summarise(
     scores: Sequence[Score],
     *,
     split: Split | None = None,
+    judged: Judged = "picture",
     seed: int = 0,
     samples: int = 2000,
 ) -> Summary:
@@ -46,6 +48,8 @@ def summarise(
         clips: the clips with their labels.
         scores: of one detector, one a clip; clips without one are left out.
         split: only clips of this split.
+        judged: what the detector judges; where that is sound too, a clip of true picture and
+            synthetic sound is synthetic.
         seed: of the bootstrap.
         samples: of the bootstrap.
 
@@ -63,24 +67,23 @@ def summarise(
             f"none of the {len(scores)} scores is of a clip of {split or 'the table'}."
         )
     ok = [(clip, score.score) for clip, score in pairs if score.score is not None]
-    labels = np.array([clip.label == "synthetic" for clip, _ in ok], dtype=bool)
+    labels = np.array([clip.synthetic_in(judged) for clip, _ in ok], dtype=bool)
     values = np.array([score for _, score in ok], dtype=np.float64)
     identities = [clip.identity for clip, _ in ok]
     both = bool(labels.any() and not labels.all())
     known = both and None not in identities
     rng = np.random.default_rng(seed)
     return Summary(
+        judged=judged,
         synthetic=int(labels.sum()),
         pristine=int((~labels).sum()),
         missing=sum(score.status == "missing" for _, score in pairs),
         errors=sum(score.status == "error" for _, score in pairs),
         identities=len(set(identities)),
         auc=auc_interval(labels, values) if both else None,
-        auc_by_clip=bootstrap_interval(auc, labels, values, rng=rng, samples=samples)
-        if both
-        else None,
+        auc_by_clip=bootstrap_auc(labels, values, rng=rng, samples=samples) if both else None,
         auc_by_identity=(
-            bootstrap_interval(auc, labels, values, rng=rng, groups=identities, samples=samples)
+            bootstrap_auc(labels, values, rng=rng, groups=identities, samples=samples)
             if known
             else None
         ),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import obverse
 from obverse.clip import Clip, lineage_id
 from obverse.errors import ConfigError, RightsError
-from obverse.generator.methods import method_named
+from obverse.generator.methods import NEEDS, method_named
 from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import PerformanceConfig, perform
 from obverse.generator.portrait import PortraitConfig, read_portrait
@@ -312,7 +312,12 @@ def _require_seed(what: str, seed: int) -> None:
 
 
 def _require_fitting(method: str, controls: PerformanceConfig, driven: bool) -> None:
-    """Refuse what a method would not heed."""
+    """Refuse what a method would not heed, and methods that need more than a portrait."""
+    if NEEDS[method].footage:
+        raise ConfigError(
+            f"the method {method} edits a film, and here a still is made to speak; choose talk or "
+            f"reenact, or make films and their edits with 'obverse corpus --methods {method}'."
+        )
     if method == "reenact" and not driven:
         raise ConfigError("the method reenact follows a performance; give one (--driving FILE).")
     if method == "reenact" and controls != PerformanceConfig():

@@ -1,24 +1,28 @@
-"""The generator's methods by name. A new one is a file in this folder and a line here."""
+"""The generator's methods by name. A new one is a file in this folder and two lines here."""
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError
+from obverse.generator.dub import dub
+from obverse.generator.editing import Footage
 from obverse.generator.motion import Motion
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.reenact import reenact
 from obverse.generator.render import Renderer
 from obverse.generator.speech import Speech
+from obverse.generator.swap import swap
 from obverse.generator.talk import talk
 
-__all__ = ["METHODS", "Method", "method_named"]
+__all__ = ["METHODS", "NEEDS", "Method", "Needs", "method_named"]
 
 
 class Method(Protocol):
-    """Moves a portrait through speech."""
+    """Moves a portrait through speech, or puts it into a film."""
 
     def __call__(
         self,
@@ -30,6 +34,7 @@ class Method(Protocol):
         driving: Motion | None = None,
         pose: Motion | None = None,
         expression: Motion | None = None,
+        footage: Footage | None = None,
     ) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield `speech.frames` frames `[H, W, 3] uint8 RGB`; the same arguments give the same
         frames.
@@ -42,11 +47,30 @@ class Method(Protocol):
             driving: another performance of the same speech, for methods that follow one.
             pose: a performance of which only the head's motion is followed.
             expression: a performance of which only the face is followed, but for the speech.
+            footage: for methods that edit a film, its pristine frames before they were marked and
+                encoded, of the size that `renderer` draws, as long as `speech`; `driving` is then
+                its own motion. Each call takes them anew.
         """
         ...
 
 
-METHODS: dict[str, Method] = {"talk": talk, "reenact": reenact}
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a method is made of, beside a portrait."""
+
+    sound: bool = False  # speech that is performed; without it, it is only heard
+    driving: bool = False  # a performance that is followed
+    footage: bool = False  # a film that is edited
+    donor: bool = False  # the portrait is another person's than who is on screen
+
+
+METHODS: Mapping[str, Method] = {"talk": talk, "reenact": reenact, "dub": dub, "swap": swap}
+NEEDS: Mapping[str, Needs] = {
+    "talk": Needs(sound=True),
+    "reenact": Needs(driving=True),
+    "dub": Needs(sound=True, driving=True, footage=True),
+    "swap": Needs(driving=True, footage=True, donor=True),
+}
 
 
 def method_named(name: str) -> Method:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
 import yaml
@@ -20,17 +20,33 @@ import yaml
 import obverse
 from obverse.clip import Split, lineage_id
 from obverse.errors import ConfigError, InputError
-from obverse.generator.methods import METHODS
+from obverse.generator.methods import METHODS, NEEDS
 from obverse.generator.performance import PerformanceConfig
+from obverse.generator.sitters.sitter import attributes_of
 from obverse.generator.voices import Voice, list_voices, voice_path
 from obverse.media.video import EncodeConfig
 from obverse.weights import sha256_file
 
-__all__ = ["CorpusPlan", "Scene", "Take", "apportion", "lay_out", "read_plan", "read_settings"]
+__all__ = [
+    "CorpusPlan",
+    "Scene",
+    "Take",
+    "apportion",
+    "lay_out",
+    "lender",
+    "read_plan",
+    "read_settings",
+    "sitter_name",
+]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _MAX_SITTERS = 1_000_000
 _SEED_BITS = 31
+# How much less somebody suits as a lender who differs in an attribute, or whose glasses would come
+# along.
+_UNLIKE: Mapping[str, int] = {"skin_tone": 8, "facial_hair": 2, "presentation": 2, "age_band": 1}
+_GLASSES = 4
+Person = TypeVar("Person", int, str)
 _SEEDS = "a whole number from 0 to 2**63 - 1"
 
 
@@ -91,8 +107,13 @@ class CorpusPlan:
         if not 0 <= self.seed < 1 << 63:
             raise ConfigError(f"a plan's seed is {self.seed}; it must be {_SEEDS}.")
         _require_split(self.split)
-        apportion("identities", _count(self.identities), self.split)
+        apportion("identities", _count(self.identities), self.split, self.least_people)
         apportion("voices", _count(self.voices), self.split)
+
+    @property
+    def least_people(self) -> int:
+        """How many people each split needs: two where one lends the other a face."""
+        return 2 if any(NEEDS[name].donor for name in self.methods) else 1
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -171,6 +192,7 @@ class Scene:
     """
 
     sitter: int  # seed
+    donor: int | None  # seed of another sitter of the split; None: no method borrows a face
     voice: str
     sentences: tuple[Path, ...]  # sound files, said one after the other
     seconds: float | None  # None: as long as the sentences
@@ -185,11 +207,16 @@ class Scene:
     @property
     def identity(self) -> str:
         """The sitter's name in tables."""
-        return f"sitter-{self.sitter}"
+        return sitter_name(self.sitter)
 
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all clips, the twin's first."""
         return (self.twin.id, *(take.id for take in self.takes))
+
+
+def sitter_name(seed: int) -> str:
+    """Return what a sitter is called in tables."""
+    return f"sitter-{seed}"
 
 
 def read_plan(path: Path) -> CorpusPlan:
@@ -220,38 +247,41 @@ def read_settings(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def apportion(what: str, count: int, shares: Mapping[Split, float]) -> dict[Split, int]:
-    """Divide `count` things among the splits by largest remainder, at least one for each split
+def apportion(
+    what: str, count: int, shares: Mapping[Split, float], least: int = 1
+) -> dict[Split, int]:
+    """Divide `count` things among the splits by largest remainder, at least `least` for each split
     with a share.
 
     Raises:
-        ConfigError: there are fewer things than splits.
+        ConfigError: there are too few things.
     """
     wanted = [split for split in SPLITS if shares.get(split, 0) > 0]
-    if count < len(wanted):
+    if count < least * len(wanted):
+        each = "" if least == 1 else f", {least} in each, as a method asks that borrows faces"
         raise ConfigError(
-            f"{count} {what} cannot be kept apart in {len(wanted)} splits ({', '.join(wanted)}); "
-            f"ask for at least {len(wanted)}, or give 'split' fewer names."
+            f"{count} {what} cannot be kept apart in {len(wanted)} splits ({', '.join(wanted)})"
+            f"{each}; ask for at least {least * len(wanted)}, or give 'split' fewer names."
         )
     total = sum(shares[split] for split in wanted)
     ideal = {split: count * shares[split] / total for split in wanted}
-    parts = {split: max(1, int(ideal[split])) for split in wanted}
+    parts = {split: max(least, int(ideal[split])) for split in wanted}
     while sum(parts.values()) < count:
         most = max(wanted, key=lambda split: ideal[split] - parts[split])
         parts[most] += 1
     while sum(parts.values()) > count:
-        least = min(
-            (split for split in wanted if parts[split] > 1),
+        spare = min(
+            (split for split in wanted if parts[split] > least),
             key=lambda split: ideal[split] - parts[split],
         )
-        parts[least] -= 1
+        parts[spare] -= 1
     return {split: parts.get(split, 0) for split in SPLITS}
 
 
 def lay_out(plan: CorpusPlan) -> tuple[Scene, ...]:
     """Return the scenes of a plan. No identity, voice or sentence is in two splits."""
     sitters, voices = plan.sitter_seeds(), plan.voice_ids()
-    identity_counts = apportion("identities", len(sitters), plan.split)
+    identity_counts = apportion("identities", len(sitters), plan.split, plan.least_people)
     voice_counts = apportion("voices", len(voices), plan.split)
     catalogue = {voice.id: voice for voice in list_voices()}
     scenes: list[Scene] = []
@@ -265,10 +295,39 @@ def lay_out(plan: CorpusPlan) -> tuple[Scene, ...]:
             for name in turn:
                 for first in _first_sentences(plan, sitter, catalogue[name]):
                     sentences = _sentences(catalogue[name], first, plan.seconds)
-                    scenes += [
-                        _scene(plan, sitter, name, sentences, split, item) for item in plan.controls
-                    ]
+                    for item in plan.controls:
+                        donor: int | None = None
+                        if plan.least_people > 1:
+                            drawn = _number(
+                                plan.seed, sitter, name, first, dataclasses.asdict(item)
+                            )
+                            donor = lender(sitter, _alike(sitter, own_sitters), drawn)
+                        scenes.append(_scene(plan, sitter, donor, name, sentences, split, item))
     return tuple(scenes)
+
+
+def _alike(sitter: int, sitters: Sequence[int]) -> list[int]:
+    """Return the other sitters who are most like one, as somebody would choose who swaps faces."""
+    looks = {seed: _looks(seed) for seed in sitters}
+    own = looks.pop(sitter)
+    unlike = {
+        seed: sum(cost for name, cost in _UNLIKE.items() if other[name] != own[name])
+        + _GLASSES * (other["glasses"] == "yes")
+        for seed, other in looks.items()
+    }
+    least = min(unlike.values())
+    return [seed for seed, cost in unlike.items() if cost == least]
+
+
+@functools.lru_cache(maxsize=4096)
+def _looks(seed: int) -> Mapping[str, str]:
+    return attributes_of(seed)
+
+
+def lender(person: Person, people: Sequence[Person], drawn: int) -> Person:
+    """Return who of `people`, two at least, lends somebody a face, by a number that was drawn."""
+    others = [other for other in people if other != person]
+    return others[drawn % len(others)]
 
 
 def _first_sentences(plan: CorpusPlan, sitter: int, voice: Voice) -> list[int]:
@@ -299,6 +358,7 @@ def _sentences(voice: Voice, first: int, seconds: float | None) -> tuple[Path, .
 def _scene(
     plan: CorpusPlan,
     sitter: int,
+    donor: int | None,
     voice: str,
     sentences: tuple[Path, ...],
     split: Split,
@@ -319,12 +379,14 @@ def _scene(
     def take(method: str | None) -> Take:
         # Two performances of one sentence differ, as two takes of an actor do.
         seed = _number(plan.seed, sitter, lineage["speech"], lineage["controls"], method)
-        return Take(
-            id=lineage_id(lineage | {"method": method, "seed": seed}), method=method, seed=seed
-        )
+        made = lineage | {"method": method, "seed": seed}
+        if method is not None and NEEDS[method].donor:
+            made["donor"] = donor
+        return Take(id=lineage_id(made), method=method, seed=seed)
 
     return Scene(
         sitter=sitter,
+        donor=donor,
         voice=voice,
         sentences=sentences,
         seconds=plan.seconds,

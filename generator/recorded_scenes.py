@@ -6,7 +6,7 @@ the same door.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ from obverse.errors import FaceError, InputError, ObverseError
 from obverse.faces.landmarks import Face, FaceReader
 from obverse.faces.pose import head_pose
 from obverse.generator.generate import SOUND_HZ, TOOL
-from obverse.generator.methods import method_named
+from obverse.generator.methods import NEEDS, method_named
 from obverse.generator.motion import FPS, Motion, expression_index
 from obverse.generator.plan import Take
 from obverse.generator.portrait import PortraitConfig, head_window, read_portrait
@@ -29,9 +29,9 @@ from obverse.generator.scenes import (
     MASKS,
     WORK,
     SceneJob,
+    Watched,
     place_file,
     release_scene_clip,
-    watch_moves,
 )
 from obverse.generator.speech import RATE_HZ, Speech, read_speech_features
 from obverse.generator.video_motion import read_motion
@@ -85,11 +85,13 @@ def make_recorded_scene(job: SceneJob) -> Mapping[str, str]:
         except ObverseError as error:
             # Without the twin no other take of the scene may stand in a corpus.
             return {clip_id: str(error) for clip_id in scene.ids() if clip_id in job.owed}
+        film = job.folder / CLIPS / f"{scene.twin.id}.mp4"
+        motion = functools.cache(lambda: read_motion(film, reader=_reader()).motion)
         for take in scene.takes:
             if take.id not in job.owed:
                 continue
             try:
-                _make_take(job, take, view, sound, registry)
+                _make_take(job, take, view, sound, motion, registry)
             except ObverseError as error:
                 failures[take.id] = str(error)
     return failures
@@ -194,10 +196,10 @@ def _heard(scene: RecordedScene, take: Take, view: View, sound: Samples | None) 
     """Return what a take says: the recording's sound, or as much silence."""
     length = view.frames * RATE_HZ // FPS
     if sound is None:
-        if take.method != "reenact":
+        if take.method is None or NEEDS[take.method].sound:
             raise InputError(
-                f"{scene.source} has no sound that could be spoken; choose the method reenact, "
-                "which follows the picture."
+                f"{scene.source} has no sound that could be spoken; choose reenact or swap, which "
+                "follow the picture."
             )
         return read_speech_features(np.zeros(length, np.float32))
     samples = read_speech(scene.source, RATE_HZ)[:length]
@@ -229,40 +231,69 @@ def _recorded(scene: RecordedScene, view: View) -> Iterator[Frame]:
 
 
 def _make_take(
-    job: SceneJob, take: Take, view: View, sound: Samples | None, registry: Registry
+    job: SceneJob,
+    take: Take,
+    view: View,
+    sound: Samples | None,
+    motion: Callable[[], Motion],
+    registry: Registry,
 ) -> None:
     scene = _scene_of(job)
     assert take.method is not None
+    needs = NEEDS[take.method]
     speech = _heard(scene, take, view, sound)
-    still = job.folder / WORK / "portraits" / f"{scene.twin.id}.png"
-    place_file(still, lambda draft: write_still(draft, view.still))
+    still = _donor_still(job) if needs.donor else _still(job, scene.sha256, view)
     parents = {"portrait": sha256_file(still), "twin": scene.twin.id}
     inputs = {"portrait": still}
     if sound is not None:
         heard = job.folder / WORK / "speech" / f"{scene.twin.id}.wav"
         place_file(heard, lambda draft: write_wav(draft, sound, SOUND_HZ))
         parents["audio"], inputs["audio"] = sha256_file(heard), heard
-    driving: Motion | None = None
-    if take.method == "reenact":
+    if needs.driving:
         parents["driving"] = scene.twin.id
-        driving = read_motion(job.folder / CLIPS / f"{scene.twin.id}.mp4", reader=_reader()).motion
+    if needs.footage:
+        parents["film"], inputs["film"] = scene.sha256, scene.source
     portrait = read_portrait(still, config=PortraitConfig(framing="picture"), reader=_reader())
     renderer = Renderer(portrait, RenderConfig(size=scene.size))
     clip = _draft(scene, take).replace(
         kind="generated",
         method=take.method,
+        donor=scene.donor.person if needs.donor and scene.donor is not None else None,
         parents=parents,
         controls=scene.controls.to_dict(),
         warnings=portrait.warnings + view.warnings,
     )
+    watched = Watched(renderer, (lambda: _recorded(scene, view)) if needs.footage else None)
     frames = method_named(take.method)(
-        renderer, speech, seed=take.seed, controls=scene.controls, driving=driving
+        renderer,
+        speech,
+        seed=take.seed,
+        controls=scene.controls,
+        driving=motion() if needs.driving else None,
+        footage=watched.footage,
     )
-    size = (renderer.width, renderer.height)
-    rest = cv2.resize(portrait.picture, size, interpolation=cv2.INTER_AREA)
-    mask = np.zeros(rest.shape[:2], np.uint8)
-    moving = watch_moves(frames, np.asarray(rest, np.uint8), mask)
-    release_scene_clip(job, clip, moving, mask, sound, inputs, registry)
+    release_scene_clip(job, clip, watched.frames(frames), watched.mask, sound, inputs, registry)
+
+
+def _still(job: SceneJob, sha256: str, view: View) -> Path:
+    """Return the still out of a recording, under the recording's hash."""
+    path = job.folder / WORK / "portraits" / f"{sha256}.png"
+    place_file(path, lambda draft: write_still(draft, view.still))
+    return path
+
+
+def _donor_still(job: SceneJob) -> Path:
+    """Return the still of the person who lends a face; its recording is looked through where its
+    own scene has not left it.
+    """
+    scene = _scene_of(job)
+    assert scene.donor is not None
+    assert scene.donor_source is not None
+    path = job.folder / WORK / "portraits" / f"{scene.donor.sha256}.png"
+    if path.is_file():
+        return path
+    view = choose_view(scene.donor_source, scene.seconds, _reader())
+    return _still(job, scene.donor.sha256, view)
 
 
 def _draft(scene: RecordedScene, take: Take) -> Clip:

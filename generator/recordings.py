@@ -17,8 +17,9 @@ from obverse.clip import Split, lineage_id
 from obverse.datasets.table import clip_path, iter_clips
 from obverse.datasets.walk import FILMS, films_below
 from obverse.errors import ConfigError, InputError, RightsError
+from obverse.generator.methods import NEEDS
 from obverse.generator.performance import PerformanceConfig
-from obverse.generator.plan import CorpusPlan, Take, apportion
+from obverse.generator.plan import CorpusPlan, Take, apportion, lender
 from obverse.generator.release import RIGHTS
 from obverse.media.video import EncodeConfig
 from obverse.weights import sha256_file
@@ -62,9 +63,17 @@ class RecordingPlan:
                     f"{each.person} is in the splits {stated[each.person]} and {each.split}; "
                     "index the set anew with --splits disjoint."
                 )
+        least = self.settings.least_people
         if not stated:
             people = {recording.person for recording in self.recordings}
-            apportion("people", len(people), self.settings.split)
+            apportion("people", len(people), self.settings.split, least)
+        for split in sorted(set(stated.values())):
+            count = list(stated.values()).count(split)
+            if count < least:
+                raise ConfigError(
+                    f"the split {split} has {count} person, and a method that borrows faces needs "
+                    f"{least} in each; leave that method out, or give the split more people."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for corpus.json."""
@@ -86,6 +95,8 @@ class RecordedScene:
     source: Path
     sha256: str
     identity: str
+    donor: Recording | None  # of another person of the split; None: no method borrows a face
+    donor_source: Path | None  # its film
     rights: str
     seconds: float | None  # None: all of it
     controls: PerformanceConfig
@@ -205,11 +216,28 @@ def lay_out_recordings(
         splits = {each.person: each.split for each in plan.recordings if each.split is not None}
     else:
         splits = _splits({recording.person for recording in plan.recordings}, settings)
-    return tuple(
-        _scene(plan, recording, sources[recording.sha256], splits[recording.person], controls)
-        for recording in plan.recordings
-        for controls in settings.controls
-    )
+    people: dict[Split, list[str]] = {}
+    for person, split in sorted(splits.items()):
+        people.setdefault(split, []).append(person)
+    scenes = []
+    for recording in plan.recordings:
+        donor: Recording | None = None
+        if settings.least_people > 1:
+            split = splits[recording.person]
+            who = lender(
+                recording.person, people[split], _number(settings.seed, recording.sha256, "donor")
+            )
+            donor = next(each for each in plan.recordings if each.person == who)
+        scenes += [
+            _scene(plan, recording, donor, sources, splits[recording.person], controls)
+            for controls in settings.controls
+        ]
+    return tuple(scenes)
+
+
+def _number(*parts: object) -> int:
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
 
 
 def _splits(people: set[str], settings: CorpusPlan) -> dict[str, Split]:
@@ -219,7 +247,7 @@ def _splits(people: set[str], settings: CorpusPlan) -> dict[str, Split]:
         return hashlib.sha256(f"{settings.seed}:{person}".encode()).digest()
 
     ordered: Sequence[str] = sorted(people, key=drawn)
-    counts = apportion("people", len(ordered), settings.split)
+    counts = apportion("people", len(ordered), settings.split, settings.least_people)
     places = [split for split, count in counts.items() for _ in range(count)]
     return dict(zip(ordered, places, strict=True))
 
@@ -227,7 +255,8 @@ def _splits(people: set[str], settings: CorpusPlan) -> dict[str, Split]:
 def _scene(
     plan: RecordingPlan,
     recording: Recording,
-    source: Path,
+    donor: Recording | None,
+    sources: Mapping[str, Path],
     split: Split,
     controls: PerformanceConfig,
 ) -> RecordedScene:
@@ -244,17 +273,18 @@ def _scene(
     }
 
     def take(method: str | None) -> Take:
-        text = json.dumps([settings.seed, recording.sha256, lineage["controls"], method])
-        digest = hashlib.sha256(text.encode()).digest()
-        seed = int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
-        return Take(
-            id=lineage_id(lineage | {"method": method, "seed": seed}), method=method, seed=seed
-        )
+        seed = _number(settings.seed, recording.sha256, lineage["controls"], method)
+        made = lineage | {"method": method, "seed": seed}
+        if method is not None and NEEDS[method].donor and donor is not None:
+            made["donor"] = donor.sha256
+        return Take(id=lineage_id(made), method=method, seed=seed)
 
     return RecordedScene(
-        source=source,
+        source=sources[recording.sha256],
         sha256=recording.sha256,
         identity=recording.person,
+        donor=donor,
+        donor_source=None if donor is None else sources[donor.sha256],
         rights=plan.rights,
         seconds=settings.seconds,
         controls=controls,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from obverse.errors import ConfigError
 from obverse.generator.controls import apply_edits
+from obverse.generator.editing import Footage
 from obverse.generator.motion import Motion
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.render import Renderer
@@ -27,6 +28,7 @@ def reenact(
     driving: Motion | None = None,
     pose: Motion | None = None,
     expression: Motion | None = None,
+    footage: Footage | None = None,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield frames of the portrait performing `driving`, as long as `speech`, which is only heard.
 
@@ -36,7 +38,7 @@ def reenact(
     Raises:
         ConfigError: there is no performance to follow.
     """
-    del seed, controls
+    del seed, controls, footage
     if driving is None:
         raise ConfigError(
             "the method 'reenact' follows a performance; give one, or choose the method 'talk'."

@@ -31,6 +31,8 @@ from obverse.provenance.verify import verify
 from obverse.watermark.carriers import DEFAULT_KEY
 from obverse.watermark.embed import Embedder, MarkConfig
 from obverse.watermark.extract import extract_frames
+from obverse.watermark.sketch import Sketch, Sketcher
+from obverse.watermark.sound_fingerprint import SoundFingerprint, fingerprint_sound
 from obverse.weights import sha256_file
 
 __all__ = [
@@ -131,7 +133,8 @@ def release(
                 f"the mark of clip {clip.id} was not read back; make the clip longer, or larger "
                 f"than {work.width}x{work.height}, or lower crf from {work.config.crf:g}."
             )
-        return passage.leave(*made)
+        heard = None if audio is None else fingerprint_sound(work.signed)
+        return passage.leave(*made, work.sketcher.sketch(), heard)
 
 
 def release_still(
@@ -153,6 +156,9 @@ def release_still(
     with _passage(clip, destination, STILLS, identity, registry, force=force) as passage:
         height, width = image.shape[:2]
         plain, signed_path = passage.path("plain"), passage.path("signed")
+        sketcher = Sketcher(clip.fps)
+        sketcher.push(image)
+        drawn = sketcher.sketch()
         for psnr_db in (MarkConfig().psnr_db, *_STRONGER_DB):
             embedder = Embedder(passage.payload, key, MarkConfig(psnr_db=psnr_db))
             write_still(plain, embedder.embed_frame(image))
@@ -162,9 +168,9 @@ def release_still(
                 height=height,
                 encoder={"codec": destination.suffix[1:].lower(), "mark_psnr_db": psnr_db},
             )
-            signed = passage.sign(plain, signed_path, marked, inputs)
+            signed = passage.sign(plain, signed_path, marked, inputs, drawn)
             if passage.carries_mark([read_still(signed_path)], key):
-                return passage.leave(marked, signed, signed_path)
+                return passage.leave(marked, signed, signed_path, drawn, None)
     raise ReleaseError(
         f"the mark of picture {clip.id} was not read back; make it larger than {width}x{height}, "
         "or save it as png."
@@ -285,11 +291,21 @@ class _Passage:
         return clip
 
     def sign(
-        self, plain: Path, signed_path: Path, clip: Clip, inputs: Mapping[str, Path] | None
+        self,
+        plain: Path,
+        signed_path: Path,
+        clip: Clip,
+        inputs: Mapping[str, Path] | None,
+        drawn: Sketch,
     ) -> Signed:
         """Sign a file and make sure that its manifest is trusted and says what was meant."""
-        signed = sign(plain, signed_path, clip, self.identity, inputs=inputs)
-        report = verify(signed_path, self.identity.anchors)
+        shown = drawn.fingerprint.to_bytes()
+        signed = sign(plain, signed_path, clip, self.identity, inputs=inputs, fingerprint=shown)
+        report = verify(
+            signed_path,
+            self.identity.anchors,
+            time_stamp_anchors=self.identity.time_stamp_anchors,
+        )
         if report.state == "valid":
             raise ReleaseError(
                 f"clip {clip.id} was signed by {report.signer}, who is not trusted under the "
@@ -300,11 +316,8 @@ class _Passage:
                 f"the manifest of clip {clip.id} is {report.state} ({', '.join(report.failures)}); "
                 "where an input is named, use a copy of it that carries no broken manifest."
             )
-        if (report.id, report.label.get("id"), report.payload) != (
-            signed.id,
-            clip.id,
-            self.payload,
-        ):
+        said = (report.id, report.label.get("id"), report.payload, report.fingerprint)
+        if said != (signed.id, clip.id, self.payload, shown):
             raise ReleaseError(
                 f"the manifest of clip {clip.id} does not say what was signed; report this."
             )
@@ -315,14 +328,29 @@ class _Passage:
         reading = extract_frames(frames, key)
         return reading.present and reading.payload == self.payload
 
-    def leave(self, clip: Clip, signed: Signed, signed_path: Path) -> Clip:
+    def leave(
+        self,
+        clip: Clip,
+        signed: Signed,
+        signed_path: Path,
+        drawn: Sketch,
+        heard: SoundFingerprint | None,
+    ) -> Clip:
         """Register the clip and put it into place: both or neither."""
         released = clip.replace(
             manifest=signed.id,
             sha256=sha256_file(signed_path),
             path=_recorded_path(clip, self.destination),
         )
-        self.registry.add(released, signed.id, self.payload, manifest=signed.data)
+        self.registry.add(
+            released,
+            signed.id,
+            self.payload,
+            manifest=signed.data,
+            fingerprint=drawn.fingerprint.to_bytes(),
+            sound=None if heard is None else heard.to_bytes(),
+            sketch=drawn.to_bytes(),
+        )
         try:
             _put(signed_path, self.destination, force=self.force)
         except BaseException:
@@ -354,6 +382,7 @@ class _Film:
         self.frames = self.width = self.height = 0
         self.kept: list[Frame] = []  # all frames of a short clip, none of a long one
         self._store: Frame | None = None  # where they lie
+        self.sketcher = Sketcher(self.clip.fps)
         self._ring: list[Frame] = []  # buffers for what is in flight
 
     def watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -379,6 +408,7 @@ class _Film:
             else:
                 self.kept, self._store = [], None
                 even = self._copied(even)
+            self.sketcher.push(even)
             self.frames += 1
             yield even
 
@@ -410,7 +440,8 @@ class _Film:
         marked = self.passage.marked(
             frames=self.frames, width=self.width, height=self.height, encoder=encoder
         )
-        signed = self.passage.sign(self.encoded, self.signed, marked, self.inputs)
+        drawn = self.sketcher.sketch()
+        signed = self.passage.sign(self.encoded, self.signed, marked, self.inputs, drawn)
         self._require_streams()
         return (marked, signed, self.signed) if self._mark_comes_back() else None
 

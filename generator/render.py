@@ -154,16 +154,11 @@ class Renderer:
             rotation: `[3]` pitch, yaw, roll in radians, relative to how the still holds its head.
             translation: `[3]` in interocular distances.
         """
-        coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
-        coefficients = np.minimum(coefficients, self._most)
+        coefficients = self._felt(expression)
         turn, move = self._rigid(rotation, translation)
-        body = float(move[2]) - eased(float(move[2]), _LEAN * self.fitted.scale_px)
+        body = self._lean(move)
         np.copyto(self._canvas.pixels, self._background if body else self._plate)
-        points = self._sheet_field.displace(self.relief.rest, coefficients)
-        for opening in self._openings():
-            seal_px = _SEAL * self.fitted.scale_px
-            part(points, opening.upper, opening.lower, self.relief.down, seal_px)
-        sheet = self._place(points, self.relief.head_weight, turn, move, body)
+        sheet = self._sheet(coefficients, turn, move, body)
         self._draw_back(turn, move, body)
         layers = self._whole_sheet if body else self._moving_sheet
         aside = abs(float(turn[2] @ self.fitted.rotation[:, 0])) > _ASIDE
@@ -178,10 +173,36 @@ class Renderer:
             self._painter.paint(image, sheet, coefficients)
         return image
 
+    def points(
+        self, expression: npt.ArrayLike, rotation: npt.ArrayLike, translation: npt.ArrayLike
+    ) -> FloatArray:
+        """Return where `frame` draws the sheet [V, 3], output px; the first 468 are landmarks."""
+        turn, move = self._rigid(rotation, translation)
+        return self._sheet(self._felt(expression), turn, move, self._lean(move))
+
     def rest_points(self) -> FloatArray:
         """Return the sheet [V, 3] in output px as it lies in the still, lips as they were."""
         points = np.column_stack([self.relief.texture, self.relief.rest[:, 2]])
         return self._to_output(np.asarray(points, np.float32))
+
+    def _felt(self, expression: npt.ArrayLike) -> FloatArray:
+        """Return coefficients [52] that the still can add to its own."""
+        coefficients = np.asarray(expression, np.float32) * np.float32(self.config.expression_gain)
+        felt: FloatArray = np.minimum(coefficients, self._most)
+        return felt
+
+    def _lean(self, move: FloatArray) -> float:
+        """Return how far a shift takes the body along, px away from the camera."""
+        return float(move[2]) - eased(float(move[2]), _LEAN * self.fitted.scale_px)
+
+    def _sheet(
+        self, coefficients: FloatArray, turn: FloatArray, move: FloatArray, body: float
+    ) -> FloatArray:
+        points = self._sheet_field.displace(self.relief.rest, coefficients)
+        for opening in self._openings():
+            seal_px = _SEAL * self.fitted.scale_px
+            part(points, opening.upper, opening.lower, self.relief.down, seal_px)
+        return self._place(points, self.relief.head_weight, turn, move, body)
 
     def _refiner(self) -> FramePainter | None:
         if not self.config.refine:

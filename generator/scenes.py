@@ -1,5 +1,6 @@
 """Makes the clips of one scene: the sitter's own performance, and each method's version of it."""
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -15,15 +16,17 @@ import numpy.typing as npt
 
 from obverse.clip import Clip
 from obverse.errors import ObverseError
+from obverse.generator.editing import Footage
 from obverse.generator.generate import SOUND_HZ, TOOL
-from obverse.generator.methods import method_named
+from obverse.generator.methods import NEEDS, method_named
 from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import perform
-from obverse.generator.plan import Scene, Take
+from obverse.generator.plan import Scene, Take, sitter_name
 from obverse.generator.portrait import PortraitConfig, read_portrait
 from obverse.generator.recordings import RecordedScene
 from obverse.generator.release import release
 from obverse.generator.render import RenderConfig, Renderer
+from obverse.generator.sensor import exposed
 from obverse.generator.sitters.sitter import Sitter
 from obverse.generator.speech import RATE_HZ, Speech, read_speech_features
 from obverse.media.audio import read_speech, write_wav
@@ -38,11 +41,11 @@ __all__ = [
     "RECORDS",
     "WORK",
     "SceneJob",
+    "Watched",
     "make_scene",
     "moved_pixels",
     "place_file",
     "release_scene_clip",
-    "watch_moves",
     "write_whole",
 ]
 
@@ -128,15 +131,19 @@ def _voiced(scene: Scene, folder: Path) -> _Voiced:
     return _Voiced(read_speech_features(joined(RATE_HZ)), sound, source)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=3)  # a scene's and a lender, and the one before
 def _sitter(seed: int) -> Sitter:
     return Sitter.from_seed(seed)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)
 def _renderer(seed: int, size: int, refine: bool, still: Path) -> Renderer:
-    """Prepare a sitter's portrait, once for all scenes that this process makes with it in a row."""
-    place_file(still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX)))
+    """Prepare a sitter's portrait, once for all scenes that this process makes with it in a row; a
+    lender's face comes between.
+    """
+    place_file(
+        still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX, grain=False))
+    )
     # The still's own frame is the performer's, so that both clips of a pair show the same view.
     portrait = read_portrait(still, config=PortraitConfig(framing="picture"))
     return Renderer(portrait, RenderConfig(size=size, refine=refine))
@@ -144,7 +151,7 @@ def _renderer(seed: int, size: int, refine: bool, still: Path) -> Renderer:
 
 def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registry) -> None:
     scene = _scene_of(job)
-    performed = _sitter(scene.sitter).perform(motion, size=scene.size)
+    performed = _sitter(scene.sitter).perform(motion, size=scene.size, grain=False)
     clip = _draft(scene, scene.twin).replace(
         label="pristine",
         kind="rendered",
@@ -153,7 +160,8 @@ def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registr
     mask = np.zeros((scene.size, scene.size), np.uint8)
     frames = (frame.image for frame in performed)
     inputs = {"audio": voiced.source}
-    release_scene_clip(job, clip, frames, mask, voiced.sound, inputs, registry)
+    seen = exposed(frames, scene.twin.seed)
+    release_scene_clip(job, clip, seen, mask, voiced.sound, inputs, registry)
 
 
 def _make_take(
@@ -161,27 +169,44 @@ def _make_take(
 ) -> None:
     scene = _scene_of(job)
     assert take.method is not None
-    still = job.folder / WORK / "portraits" / f"{scene.sitter}.png"
-    renderer = _renderer(scene.sitter, scene.size, scene.refine, still)
+    needs = NEEDS[take.method]
+    shown = scene.sitter
+    if needs.donor:
+        assert scene.donor is not None
+        shown = scene.donor
+    still = job.folder / WORK / "portraits" / f"{shown}.png"
+    renderer = _renderer(shown, scene.size, scene.refine, still)
     parents = {
         "portrait": sha256_file(still),
         "audio": sha256_file(voiced.source),
         "twin": scene.twin.id,
     }
-    if take.method == "reenact":
+    if needs.driving:
         parents["driving"] = scene.twin.id
     clip = _draft(scene, take).replace(
-        kind="generated", method=take.method, parents=parents, warnings=renderer.portrait.warnings
+        kind="generated",
+        method=take.method,
+        donor=sitter_name(shown) if needs.donor else None,
+        parents=parents,
+        warnings=renderer.portrait.warnings,
     )
+
+    def film() -> Iterator[Frame]:
+        performed = _sitter(scene.sitter).perform(motion, size=scene.size, grain=False)
+        return (frame.image for frame in performed)
+
+    watched = Watched(renderer, film if needs.footage else None)
     frames = method_named(take.method)(
-        renderer, voiced.speech, seed=take.seed, controls=scene.controls, driving=motion
+        renderer,
+        voiced.speech,
+        seed=take.seed,
+        controls=scene.controls,
+        driving=motion,
+        footage=watched.footage,
     )
-    portrait = renderer.portrait.picture
-    rest = cv2.resize(portrait, (renderer.width, renderer.height), interpolation=cv2.INTER_AREA)
-    mask = np.zeros(rest.shape[:2], np.uint8)
     inputs = {"portrait": still, "audio": voiced.source}
-    moving = watch_moves(frames, rest, mask)
-    release_scene_clip(job, clip, moving, mask, voiced.sound, inputs, registry)
+    seen = exposed(watched.frames(frames), take.seed)
+    release_scene_clip(job, clip, seen, watched.mask, voiced.sound, inputs, registry)
 
 
 def _draft(scene: Scene, take: Take) -> Clip:
@@ -218,7 +243,7 @@ def release_scene_clip(
         job: what the clip is of.
         clip: what is known of it.
         frames: of one size, taken as they are rendered.
-        mask: `[H, W]`, how far each pixel strays from the still; filled in as frames are taken.
+        mask: `[H, W]`, how far each pixel strays from still or film; filled in as frames are taken.
         sound: mono at `SOUND_HZ`, or None for a silent film.
         inputs: files that the manifest names, by role.
         registry: where mark and manifest are kept.
@@ -241,18 +266,44 @@ def release_scene_clip(
     write_whole(job.folder / RECORDS / f"{released.id}.json", row.encode())
 
 
-def watch_moves(
-    frames: Iterable[Frame], rest: Frame, moved: npt.NDArray[np.uint8]
-) -> Iterator[Frame]:
-    """Yield the frames and note in `moved` [H, W] how far each pixel strayed from the still."""
-    for frame in frames:
-        np.maximum(moved, cv2.absdiff(frame, rest).max(2), out=moved)
-        yield frame
+class Watched:
+    """Frames on their way, and how far each pixel strayed from what was there: from the film where
+    one is edited, else from the still.
+    """
+
+    def __init__(self, renderer: Renderer, film: Footage | None) -> None:
+        """Take the renderer that makes the frames, and the film, None where a still is moved."""
+        self.mask = np.zeros((renderer.height, renderer.width), np.uint8)  # filled by `frames`
+        self._renderer = renderer
+        self._film = film
+        self._passed: collections.deque[Frame] = collections.deque()
+
+    @property
+    def footage(self) -> Footage | None:
+        """The film for a method, which takes it once."""
+        return None if self._film is None else self._pass
+
+    def _pass(self) -> Iterator[Frame]:
+        assert self._film is not None
+        for frame in self._film():
+            self._passed.append(frame)
+            yield frame
+
+    def frames(self, made: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield a method's frames, watched."""
+        if self._film is None:
+            portrait = self._renderer.portrait.picture
+            size = (self._renderer.width, self._renderer.height)
+            rest = np.asarray(cv2.resize(portrait, size, interpolation=cv2.INTER_AREA), np.uint8)
+        for frame in made:
+            before = rest if self._film is None else self._passed.popleft()
+            np.maximum(self.mask, cv2.absdiff(frame, before).max(2), out=self.mask)
+            yield frame
 
 
 def moved_pixels(difference: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return 255 where the greatest difference [H, W] from the still is no rounding, gaps and
-    holes filled; else 0.
+    """Return 255 where the greatest difference [H, W] from what was there is no rounding, gaps
+    and holes filled; else 0.
     """
     moved = np.where(difference > _MOVED_LEVELS, 255, 0).astype(np.uint8)
     reach = max(3, round(max(moved.shape) * _MASK_CLOSE_SHARE)) | 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from obverse.generator.editing import Footage
 from obverse.generator.motion import Motion
 from obverse.generator.performance import PerformanceConfig, perform
 from obverse.generator.render import Renderer
@@ -25,11 +26,12 @@ def talk(
     driving: Motion | None = None,
     pose: Motion | None = None,
     expression: Motion | None = None,
+    footage: Footage | None = None,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield frames of the portrait saying `speech`, with somebody's pose or expression if given;
-    `driving`, a whole performance, is not read.
+    `driving`, a whole performance, is not read, nor is a film.
     """
-    del driving
+    del driving, footage
     take = take_of(renderer.portrait, seed)
     if controls.model not in STREAMING_MODELS:
         yield from renderer.frames(

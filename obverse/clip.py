@@ -12,9 +12,10 @@ from typing import Any, Literal, Self
 
 from obverse.errors import ConfigError
 
-__all__ = ["Clip", "Kind", "Label", "Score", "Split", "Status", "Verdict", "lineage_id"]
+__all__ = ["Clip", "Judged", "Kind", "Label", "Score", "Split", "Status", "Verdict", "lineage_id"]
 
 Label = Literal["pristine", "synthetic"]
+Judged = Literal["picture", "picture and sound"]  # what a detector's score is about
 Kind = Literal["camera", "rendered", "generated"]
 Split = Literal["train", "val", "test"]
 Status = Literal["ok", "missing", "error"]
@@ -55,7 +56,8 @@ class Clip:
     id: str  # 32 hexadecimal digits, see `lineage_id`
     path: str  # a film, or a folder or archive of frames; relative to the folder of clips.parquet,
     # or absolute
-    member: str | None = None  # where `path` is an archive: the folder in it that holds the frames
+    member: str | None = None  # where `path` is an archive: the folder in it that holds the frames,
+    # a film or picture in it, or the key that a shard's numbered pictures share
     sha256: str | None = None  # of the file's bytes; None until it is released
     dataset: str | None = None  # the set that it comes from, a name of `datasets.catalogue`
     label: Label  # of the picture
@@ -119,6 +121,10 @@ class Clip:
     def binary_av(self) -> int:
         """1 where the picture or the sound is synthetic, else 0."""
         return int("synthetic" in (self.label, self.sound))
+
+    def synthetic_in(self, judged: Judged) -> bool:
+        """Whether what a detector judges of the clip is synthetic."""
+        return bool(self.binary if judged == "picture" else self.binary_av)
 
     @property
     def seconds(self) -> float:

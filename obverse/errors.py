@@ -5,6 +5,7 @@ prints it and exits 2; nothing else in the package turns an error into a value.
 """
 
 __all__ = [
+    "AuditError",
     "ConfigError",
     "FaceError",
     "InputError",
@@ -49,6 +50,10 @@ class MarkError(ObverseError):
 
 class ProvenanceError(ObverseError):
     """A manifest cannot be made, signed, stored or verified."""
+
+
+class AuditError(ObverseError):
+    """An audit cannot be made, written or read."""
 
 
 class ReleaseError(ObverseError):

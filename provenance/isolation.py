@@ -4,25 +4,32 @@ The manifest parser is native code that reads whatever the file holds. A file th
 it or makes it ask for all memory costs a child process and nothing else.
 """
 
+import base64
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from obverse.errors import InputError, ProvenanceError
-from obverse.provenance.identity import default_anchors
-from obverse.provenance.verify import ManifestReport, verify
+from obverse.provenance.identity import default_anchors, default_time_stamp_anchors
+from obverse.provenance.verify import ManifestReport, verify, verify_store
 
-__all__ = ["verify_isolated"]
+__all__ = ["MEMORY_BYTES", "limit_resources", "verify_isolated", "verify_store_isolated"]
 
-_MEMORY_BYTES = 2 << 30
+MEMORY_BYTES = 2 << 30
 _MAX_ANSWER_BYTES = 8 << 20
 _CANNOT_READ = 2
 _MODULE = "obverse.provenance.isolation"
 
 
 def verify_isolated(
-    path: Path, anchors: bytes | None = None, *, timeout_seconds: float = 30.0
+    path: Path,
+    anchors: bytes | None = None,
+    *,
+    time_stamp_anchors: bytes | None = None,
+    online: bool = False,
+    timeout_seconds: float = 30.0,
 ) -> ManifestReport:
     """Do what `verify` does, in a child process.
 
@@ -33,16 +40,46 @@ def verify_isolated(
         InputError: the file cannot be read.
         ProvenanceError: the child could not be started.
     """
+    request = {"path": str(path.resolve()), "online": online}
+    return _asked(request, str(path), anchors, time_stamp_anchors, timeout_seconds)
+
+
+def verify_store_isolated(
+    store: bytes,
+    anchors: bytes | None = None,
+    *,
+    time_stamp_anchors: bytes | None = None,
+    timeout_seconds: float = 30.0,
+) -> ManifestReport:
+    """Do what `verify_store` does, in a child process.
+
+    Raises:
+        ProvenanceError: the child could not be started.
+    """
+    request = {"store": base64.b64encode(store).decode()}
+    return _asked(request, "a manifest", anchors, time_stamp_anchors, timeout_seconds)
+
+
+def _asked(
+    request: dict[str, Any],
+    shown: str,
+    anchors: bytes | None,
+    time_stamp_anchors: bytes | None,
+    timeout_seconds: float,
+) -> ManifestReport:
     trusted = default_anchors() if anchors is None else anchors
-    request = json.dumps(
-        {"path": str(path.resolve()), "anchors": trusted.decode(), "seconds": timeout_seconds}
-    )
+    stamping = default_time_stamp_anchors() if time_stamp_anchors is None else time_stamp_anchors
+    request = request | {
+        "anchors": trusted.decode(),
+        "time_stamp_anchors": stamping.decode(),
+        "seconds": timeout_seconds,
+    }
     try:
         child = subprocess.run(
             # -P: the folder we happen to stand in, perhaps beside the file, is not searched for
             # modules.
             [sys.executable, "-P", "-m", _MODULE],
-            input=request.encode(),
+            input=json.dumps(request).encode(),
             capture_output=True,
             timeout=timeout_seconds,
             check=False,
@@ -51,7 +88,7 @@ def verify_isolated(
         return _brought_down(f"reading the manifest took longer than {timeout_seconds:g} seconds")
     except OSError as error:
         raise ProvenanceError(
-            f"no process could be started to read {path}: {error.strerror}."
+            f"no process could be started to read {shown}: {error.strerror}."
         ) from error
     if child.returncode == _CANNOT_READ:
         raise InputError(child.stderr.decode(errors="replace").strip())
@@ -64,21 +101,30 @@ def _brought_down(why: str) -> ManifestReport:
     return ManifestReport("invalid", failures=("manifest.unreadable",), warnings=(why,))
 
 
-def _limit(seconds: float) -> None:
+def limit_resources(seconds: float, memory_bytes: int = MEMORY_BYTES) -> None:
+    """Limit this process's memory and time, where the system can: for children that read strangers'
+    files.
+    """
     try:
         import resource
     except ImportError:  # Windows: the parent's time limit is all there is
         return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _child() -> int:
     request = json.loads(sys.stdin.read())
-    _limit(request["seconds"])
+    limit_resources(request["seconds"])
+    anchors, stamping = request["anchors"].encode(), request["time_stamp_anchors"].encode()
     try:
-        report = verify(Path(request["path"]), request["anchors"].encode())
+        if "store" in request:
+            store = base64.b64decode(request["store"])
+            report = verify_store(store, anchors, time_stamp_anchors=stamping)
+        else:
+            path, online = Path(request["path"]), bool(request["online"])
+            report = verify(path, anchors, time_stamp_anchors=stamping, online=online)
     except InputError as error:
         sys.stderr.write(str(error))
         return _CANNOT_READ

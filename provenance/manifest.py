@@ -12,7 +12,7 @@ import datetime
 import io
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +23,33 @@ from obverse.clip import Clip
 from obverse.errors import ProvenanceError
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.mediatype import UNKNOWN, media_type
+from obverse.provenance.pem import require_in_force
 from obverse.weights import sha256_file
 
 __all__ = [
     "CLIP_LABEL",
+    "FINGERPRINT_ALGORITHM",
     "MARK_ALGORITHM",
     "PARENT_ROLES",
+    "SOFT_BINDING_LABEL",
     "Signed",
     "build_manifest",
     "digital_source_type",
     "sign",
+    "signer_of",
 ]
 
 # The specification takes soft-binding names from the C2PA algorithm list, whose entries are
-# reverse-domain names with the algorithm's version. Ours is not on that list yet; it is named as an
-# entry would be.
+# reverse-domain names with the algorithm's version. Ours are not on that list yet; they are named
+# as entries would be.
 MARK_ALGORITHM = "org.obverse.mark.1"
+FINGERPRINT_ALGORITHM = "org.obverse.fingerprint.1"
 CLIP_LABEL = "org.obverse.clip"
 
 # An input in one of these roles is what the clip was before: opened, not merely used.
 PARENT_ROLES = ("source",)
 
+SOFT_BINDING_LABEL = "c2pa.soft-binding"
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _ROLE_MEANINGS = {
     "portrait": "the still whose face was animated",
@@ -51,6 +57,7 @@ _ROLE_MEANINGS = {
     "driving": "the performance that drove the face",
     "pose": "the performance whose head motion was followed",
     "expression": "the performance whose expression was followed",
+    "film": "the film whose face was edited",
     "source": "the recording that this clip was encoded from",
     "twin": "the pristine clip of the same identity and speech",
 }
@@ -86,6 +93,7 @@ def build_manifest(
     inputs: Mapping[str, Path] | None = None,
     *,
     when: datetime.datetime | None = None,
+    fingerprint: bytes | None = None,
 ) -> dict[str, Any]:
     """Return a clip's manifest definition, ready for C2PA's builder.
 
@@ -95,6 +103,8 @@ def build_manifest(
         inputs: the files that went in, by role (portrait, audio, driving, source). A camera clip
             needs its `source`.
         when: the time of creation; now, if None.
+        fingerprint: what the clip shows (`obverse.watermark.fingerprint`), a second soft binding:
+            it tells whether a recovered manifest belongs to the content that led to it.
 
     Raises:
         ProvenanceError: a camera clip comes without its source, or an input cannot be read.
@@ -113,7 +123,13 @@ def build_manifest(
         (CLIP_LABEL, _label(clip, hashes)),
     ]
     if clip.mark is not None:
-        assertions.append(("c2pa.soft-binding", _soft_binding(clip)))
+        value = bytes.fromhex(str(clip.mark))
+        name = "obverse mark, 64-bit payload"
+        assertions.append((SOFT_BINDING_LABEL, _soft_binding(clip, MARK_ALGORITHM, name, value)))
+    if fingerprint is not None:
+        name = "obverse fingerprint, 64 bits a second"
+        binding = _soft_binding(clip, FINGERPRINT_ALGORITHM, name, fingerprint)
+        assertions.append((SOFT_BINDING_LABEL, binding))
     if clip.label == "synthetic":
         assertions.append(("c2pa.ai-disclosure", _disclosure(clip)))
     return {
@@ -177,15 +193,15 @@ def _actions(
     return actions
 
 
-def _soft_binding(clip: Clip) -> dict[str, Any]:
-    payload = bytes.fromhex(str(clip.mark))
+def _soft_binding(clip: Clip, algorithm: str, name: str, value: bytes) -> dict[str, Any]:
     milliseconds = round(1000 * clip.seconds)
     scope = {"timespan": {"start": 0, "end": milliseconds}} if milliseconds else {}
     return {
-        "alg": MARK_ALGORITHM,
-        "name": "obverse mark, 64-bit payload",
-        "blocks": [{"scope": scope, "value": base64.b64encode(payload).decode()}],
-        "pad": [],
+        "alg": algorithm,
+        "name": name,
+        # The schema wants a byte string; C2PA's library reads and writes it as base64 text, and so
+        # do its users. `pad` is left out: through the library it would become a list of numbers.
+        "blocks": [{"scope": scope, "value": base64.b64encode(value).decode()}],
     }
 
 
@@ -279,37 +295,95 @@ def sign(
     *,
     inputs: Mapping[str, Path] | None = None,
     when: datetime.datetime | None = None,
+    fingerprint: bytes | None = None,
 ) -> Signed:
     """Write a signed copy of `path_in`; the two paths must differ.
 
+    Where the identity names a time-stamp authority, the copy carries its token or is not written.
+
     Raises:
-        ProvenanceError: the manifest cannot be built, or the file's format cannot carry one.
+        ProvenanceError: the manifest cannot be built, the certificate is not in force, the key or
+            the time-stamp authority does not answer, or the file's format cannot carry a manifest.
     """
+    require_in_force(identity.chain)
     inputs = dict(inputs or {})
-    definition = build_manifest(clip, inputs, when=when)
+    definition = build_manifest(clip, inputs, when=when, fingerprint=fingerprint)
     ingredients = definition.pop("_ingredients")
+    failed: list[ProvenanceError] = []
+    settings = _settings(identity)
     try:
         # A context is made for each call: one that was inherited through a fork is not usable.
-        signer = c2pa.Signer.from_info(
-            c2pa.C2paSignerInfo(
-                identity.algorithm.encode(),
-                identity.chain,
-                identity.key,
-                _url(identity.time_stamp_url),
-            )
-        )
         with (
-            c2pa.Context.from_dict(_settings(identity), signer=signer) as context,
+            c2pa.Context.from_dict(settings, signer=signer_of(identity, failed)) as context,
             c2pa.Builder.from_json(definition, context=context) as builder,
         ):
             for ingredient in ingredients:
                 _add_ingredient(builder, ingredient, inputs[ingredient["label"]])
             with path_in.open("rb") as source, path_out.open("w+b") as target:
                 store = builder.sign(media_type(path_in), source, target)
-        return Signed(_active_label(store), store)
+        signed, stamped = _read_back(store)
+        if identity.time_stamp_url is not None and not stamped:
+            raise _no_stamp(clip, identity.time_stamp_url, "it gave no token")
+        return signed
+    except ProvenanceError:
+        path_out.unlink(missing_ok=True)
+        raise
     except (c2pa.C2paError, OSError) as error:
         path_out.unlink(missing_ok=True)
+        if failed:
+            raise failed[0] from error
+        if identity.time_stamp_url is not None and _from_the_network(str(error)):
+            raise _no_stamp(clip, identity.time_stamp_url, str(error)) from error
         raise ProvenanceError(f"clip {clip.id} cannot be signed: {error}.") from error
+
+
+def signer_of(identity: SigningIdentity, failed: list[ProvenanceError]) -> Any:
+    """Return the library's signer; what a signer of the user's raises is kept in `failed`."""
+    if identity.signer is None:
+        url = identity.time_stamp_url
+        return c2pa.Signer.from_info(
+            c2pa.C2paSignerInfo(
+                identity.algorithm.encode(),
+                identity.chain,
+                identity.key,
+                None if url is None else url.encode(),
+            )
+        )
+    # The library calls back from native code, through which no error travels.
+    return c2pa.Signer.from_callback(
+        _kept(identity.signer, failed),
+        c2pa.C2paSigningAlg[identity.algorithm.upper()],
+        identity.chain.decode(),
+        identity.time_stamp_url,
+    )
+
+
+def _kept(
+    sign: Callable[[bytes], bytes], failed: list[ProvenanceError]
+) -> Callable[[bytes], bytes]:
+    def call(data: bytes) -> bytes:
+        try:
+            return sign(data)
+        except ProvenanceError as error:
+            failed.append(error)
+        except Exception as error:  # noqa: BLE001 - anybody's code; reported by the caller
+            failed.append(ProvenanceError(f"the signer failed ({type(error).__name__}: {error})."))
+            failed[-1].__cause__ = error
+        return b""  # which the library takes for a failure
+
+    return call
+
+
+def _from_the_network(message: str) -> bool:
+    words = message.lower()
+    return any(word in words for word in ("http", "timestamp", "time stamp", "time-stamp"))
+
+
+def _no_stamp(clip: Clip, url: str, reason: str) -> ProvenanceError:
+    return ProvenanceError(
+        f"clip {clip.id} cannot be time-stamped by {url} ({reason}); try again later, name another "
+        "authority, or sign without one: OBVERSE_TSA=none."
+    )
 
 
 def _add_ingredient(builder: Any, ingredient: dict[str, Any], path: Path) -> None:
@@ -335,10 +409,10 @@ def _settings(identity: SigningIdentity) -> dict[str, Any]:
     }
 
 
-def _url(time_stamp_url: str | None) -> bytes | None:
-    return None if time_stamp_url is None else time_stamp_url.encode()
-
-
-def _active_label(store: bytes) -> str:
+def _read_back(store: bytes) -> tuple[Signed, bool]:
+    """Return a manifest store with its active label, and whether a time stamp is in it."""
     with c2pa.Reader("application/c2pa", io.BytesIO(store)) as reader:
-        return str(json.loads(reader.json())["active_manifest"])
+        values = json.loads(reader.json())
+    active = str(values["active_manifest"])
+    signature = values["manifests"][active].get("signature_info") or {}
+    return Signed(active, store), bool(signature.get("time"))

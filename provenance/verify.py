@@ -2,35 +2,55 @@
 
 An intact manifest from a signer whom nobody vouches for is `valid`, never `trusted`: anybody can
 make one. A manifest whose own ingredients were tampered with is `invalid`, although C2PA's library
-calls the whole trusted. Nothing is fetched from the network.
+calls the whole trusted. A time that an unknown authority stamped is a warning. Nothing is fetched
+from the network, unless the caller asks for the signer's revocation status.
 """
 
 import base64
 import binascii
 import dataclasses
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 import c2pa
 
 from obverse.errors import InputError
-from obverse.provenance.identity import default_anchors
-from obverse.provenance.manifest import CLIP_LABEL, MARK_ALGORITHM
+from obverse.provenance.identity import default_anchors, default_time_stamp_anchors
+from obverse.provenance.manifest import (
+    CLIP_LABEL,
+    FINGERPRINT_ALGORITHM,
+    MARK_ALGORITHM,
+    SOFT_BINDING_LABEL,
+)
 
-__all__ = ["Ingredient", "ManifestReport", "State", "verify"]
+__all__ = ["Ingredient", "ManifestReport", "Revocation", "State", "verify", "verify_store"]
 
 State = Literal["trusted", "valid", "invalid", "absent"]
+# What the signer's authority says of the certificate; `unknown` also where it cannot be reached.
+Revocation = Literal["not asked", "good", "revoked", "unknown"]
 
 _STATES: dict[str, State] = {"Trusted": "trusted", "Valid": "valid", "Invalid": "invalid"}
 # Codes that say who signed and not that something was altered.
 _TRUST_CODES = frozenset({"signingCredential.untrusted", "cawg.identity.untrusted"})
 _UNREADABLE = "manifest.unreadable"
+_STORE_TYPE = "application/c2pa"
+# What a store without its file cannot but fail.
+_FILE_CODES = frozenset(
+    f"assertion.{kind}.mismatch" for kind in ("bmffHash", "dataHash", "boxesHash")
+)
 _CONTAINER_DAMAGED = "asset could not be parsed"
 _PAYLOAD_BYTES = 8
 _ACTIONS = "c2pa.actions"
-_SOFT_BINDING = "c2pa.soft-binding"
+_STAMP_TRUSTED = "timeStamp.trusted"
+_STAMP_DOUBTS = frozenset(
+    f"timeStamp.{doubt}"
+    for doubt in ("untrusted", "mismatch", "malformed", "outsideValidity", "credentialInvalid")
+)
+_REVOKED = "signingCredential.ocsp.revoked"
+_NOT_REVOKED = "signingCredential.ocsp.notRevoked"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,12 +85,18 @@ class ManifestReport:
     )
     created: str | None = None  # ISO 8601, as the manifest claims
     time_stamp: str | None = None  # ISO 8601, from a time-stamp authority
+    time_stamp_trusted: bool = False  # whether that authority is among those trusted
+    revocation: Revocation = "not asked"
+    fingerprint: bytes | None = None  # what the clip showed when it was signed, if it is ours
     generator: str | None = None  # name and version of the software that made the claim
     ingredients: tuple[Ingredient, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return values | {
+            "fingerprint": None if self.fingerprint is None else self.fingerprint.hex()
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -82,10 +108,18 @@ class ManifestReport:
         )
         for name in ("failures", "warnings"):
             plain[name] = tuple(plain[name])
+        if plain.get("fingerprint") is not None:
+            plain["fingerprint"] = bytes.fromhex(plain["fingerprint"])
         return cls(**plain)
 
 
-def verify(path: Path, anchors: bytes | None = None) -> ManifestReport:
+def verify(
+    path: Path,
+    anchors: bytes | None = None,
+    *,
+    time_stamp_anchors: bytes | None = None,
+    online: bool = False,
+) -> ManifestReport:
     """Read and check the manifest inside a file, in this process.
 
     For files from strangers use `obverse.provenance.isolation.verify_isolated`.
@@ -94,24 +128,16 @@ def verify(path: Path, anchors: bytes | None = None) -> ManifestReport:
         path: a file of any kind; kinds that cannot carry a manifest have none.
         anchors: PEM roots whose signers are trusted; None trusts this installation's own identity,
             b"" nobody.
+        time_stamp_anchors: PEM roots whose time stamps are trusted; None is those chosen here.
+        online: ask the responder that the signer's certificate names (OCSP) whether it was revoked.
 
     Raises:
         InputError: the file cannot be read, or its container is damaged beyond reading.
     """
-    trusted = default_anchors() if anchors is None else anchors
-    settings: dict[str, Any] = {
-        "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        "trust": {"verify_trust_list": True},
-    }
-    if trusted:
-        settings["trust"]["trust_anchors"] = trusted.decode()
+    trust = _Trust.of(anchors, time_stamp_anchors)
     try:
-        with path.open("rb") as stream, c2pa.Context.from_dict(settings) as context:
-            reader = c2pa.Reader.try_create(None, stream, context=context)
-            if reader is None:
-                return ManifestReport("absent")
-            with reader:
-                return _report(json.loads(reader.json()), reader.get_validation_state())
+        with path.open("rb") as stream:
+            return trust.judge(stream, None, online)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except c2pa.C2paError.NotSupported:
@@ -123,12 +149,93 @@ def verify(path: Path, anchors: bytes | None = None) -> ManifestReport:
         return ManifestReport("invalid", failures=(_UNREADABLE,), warnings=(message,))
 
 
-def _report(store: Mapping[str, Any], library_state: str | None) -> ManifestReport:
+def verify_store(
+    store: bytes, anchors: bytes | None = None, *, time_stamp_anchors: bytes | None = None
+) -> ManifestReport:
+    """Check a manifest store that came without its file, such as one out of a registry.
+
+    Signature, certificate and assertions are checked; that the hash of a file does not match one
+    that is not there says nothing and is left out. What the manifest says of the content has to be
+    compared by its soft bindings.
+
+    For stores from strangers use `obverse.provenance.isolation.verify_store_isolated`.
+    """
+    try:
+        trust = _Trust.of(anchors, time_stamp_anchors)
+        return trust.judge(io.BytesIO(store), _STORE_TYPE, online=False)
+    except c2pa.C2paError as error:
+        return ManifestReport("invalid", failures=(_UNREADABLE,), warnings=(str(error),))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Trust:
+    """Whom to believe that a signer is who it says, and when something was signed."""
+
+    anchors: bytes  # PEM
+    stamping: bytes  # PEM
+
+    @classmethod
+    def of(cls, anchors: bytes | None, stamping: bytes | None) -> Self:
+        return cls(
+            default_anchors() if anchors is None else anchors,
+            default_time_stamp_anchors() if stamping is None else stamping,
+        )
+
+    def judge(self, stream: BinaryIO, kind: str | None, online: bool) -> ManifestReport:
+        """Read a file (`kind` None) or a store; both judgements have to be good."""
+        report = self._read(stream, kind, online, self.stamping)
+        if not self.stamping or report.state != "trusted":
+            return report
+        # The library lets every anchor vouch for everything: a certificate that a time-stamp
+        # authority's root issued to anybody would be a trusted signer. So the signer is judged once
+        # more without those roots, taking the time for granted that was judged above.
+        stream.seek(0)
+        signer = self._read(stream, kind, online, b"", believed=True)
+        if signer.state == "trusted":
+            return report
+        return dataclasses.replace(signer, time_stamp_trusted=report.time_stamp_trusted)
+
+    def _read(
+        self,
+        stream: BinaryIO,
+        kind: str | None,
+        online: bool,
+        stamping: bytes,
+        believed: bool = False,
+    ) -> ManifestReport:
+        trust: dict[str, Any] = {"verify_trust_list": True}
+        if self.anchors:
+            trust["trust_anchors"] = self.anchors.decode()
+        if stamping:
+            trust["anchors"] = [{"trust_anchors": stamping.decode(), "trust_kind": "tsa"}]
+        settings = {
+            "verify": {
+                "verify_trust": True,
+                "verify_timestamp_trust": not believed,
+                "remote_manifest_fetch": False,
+                "ocsp_fetch": online,
+            },
+            "trust": trust,
+        }
+        with c2pa.Context.from_dict(settings) as context:
+            reader = c2pa.Reader.try_create(kind, stream, context=context)
+            if reader is None:
+                return ManifestReport("absent")
+            with reader:
+                values, state = json.loads(reader.json()), reader.get_validation_state()
+        return _report(values, state, online, detached=kind is not None)
+
+
+def _report(
+    store: Mapping[str, Any], library_state: str | None, online: bool, detached: bool
+) -> ManifestReport:
     active = str(store.get("active_manifest"))
     manifests: Mapping[str, Any] = store.get("manifests") or {}
     manifest: Mapping[str, Any] = manifests.get(active) or {}
     results: Mapping[str, Any] = store.get("validation_results") or {}
-    own = _codes(results.get("activeManifest"))
+    judged: Mapping[str, Any] = results.get("activeManifest") or {}
+    own, passed = _codes(judged), _codes(judged, "success")
+    remarks = _codes(judged, "informational")
     deltas = [
         code
         for delta in results.get("ingredientDeltas") or []
@@ -141,31 +248,47 @@ def _report(store: Mapping[str, Any], library_state: str | None) -> ManifestRepo
     inherited += [f"ingredient/{code}" for code in deltas if code not in told]
     damaging = [text for text in inherited if text.rpartition("/")[2] not in _TRUST_CODES]
     state: State = _STATES.get(str(library_state), "invalid")
+    if detached:
+        own = [code for code in own if code not in _FILE_CODES]
+        broken = [code for code in own if code not in _TRUST_CODES]
+        state = "invalid" if broken else "valid" if own else "trusted"
     if damaging:
         state = "invalid"
     assertions = _assertions(manifest)
     first = next(_actions(assertions), {})
     signature = manifest.get("signature_info") or {}
     label = assertions.get(CLIP_LABEL)
+    bindings = _bindings(manifest)
+    warnings = [text for text in inherited if text not in damaging]
+    warnings += [code for code in remarks if code in _STAMP_DOUBTS]
     return ManifestReport(
         state=state,
         id=active,
         signer=_text(signature.get("common_name")),
         issuer=_text(signature.get("issuer")),
         failures=tuple(dict.fromkeys([*own, *damaging])),
-        warnings=tuple(dict.fromkeys(text for text in inherited if text not in damaging)),
+        warnings=tuple(dict.fromkeys(warnings)),
         label=label if isinstance(label, dict) else {},
-        payload=_payload(assertions.get(_SOFT_BINDING)),
+        payload=_payload(bindings.get(MARK_ALGORITHM)),
+        fingerprint=bindings.get(FINGERPRINT_ALGORITHM),
         digital_source_type=_source_type(assertions),
         created=_text(first.get("when")),
         time_stamp=_text(signature.get("time")),
+        time_stamp_trusted=_STAMP_TRUSTED in passed,
+        revocation=_revocation(own, passed) if online else "not asked",
         generator=_generator(manifest),
         ingredients=ingredients,
     )
 
 
-def _codes(results: Mapping[str, Any] | None) -> list[str]:
-    return [str(failure.get("code")) for failure in (results or {}).get("failure") or []]
+def _codes(results: Mapping[str, Any] | None, kind: str = "failure") -> list[str]:
+    return [str(item.get("code")) for item in (results or {}).get(kind) or []]
+
+
+def _revocation(failed: list[str], passed: list[str]) -> Revocation:
+    if _REVOKED in failed:
+        return "revoked"
+    return "good" if _NOT_REVOKED in passed else "unknown"
 
 
 def _ingredients(
@@ -220,15 +343,22 @@ def _source_type(assertions: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _payload(binding: object) -> int | None:
-    if not isinstance(binding, dict) or binding.get("alg") != MARK_ALGORITHM:
-        return None
-    blocks = _list(binding.get("blocks"))
-    try:
-        value = base64.b64decode(blocks[0]["value"], validate=True)
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
-        return None
-    return int.from_bytes(value, "big") if len(value) == _PAYLOAD_BYTES else None
+def _bindings(manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the soft bindings' values by algorithm; a manifest may hold several assertions."""
+    found: dict[str, bytes] = {}
+    for item in manifest.get("assertions") or []:
+        data = item.get("data")
+        if str(item.get("label")).startswith(SOFT_BINDING_LABEL) and isinstance(data, dict):
+            try:
+                value = base64.b64decode(_list(data.get("blocks"))[0]["value"], validate=True)
+            except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+                continue
+            found.setdefault(str(data.get("alg")), value)
+    return found
+
+
+def _payload(value: bytes | None) -> int | None:
+    return int.from_bytes(value, "big") if value and len(value) == _PAYLOAD_BYTES else None
 
 
 def _generator(manifest: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import encypher_c2pa
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -29,6 +30,7 @@ from obverse.generator.stream import TalkingStream
 from obverse.media.audio import read_speech
 from obverse.media.video import read_frames
 from obverse.provenance.home import HOME_VARIABLE
+from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.verify import verify
 from obverse.watermark.extract import extract
 
@@ -130,6 +132,13 @@ def test_every_segment_is_marked_and_signed(show: tuple[Path, LiveShow]) -> None
         assert report.state == "trusted"
         assert extract(Path(clip.path)).payload_hex == clip.mark
         assert report.label["id"] == clip.id
+        theirs = encypher_c2pa.verify(
+            clip.path,
+            trust_pem=SigningIdentity.default().anchors.decode(),
+            no_default_trust=True,
+            telemetry=False,
+        )
+        assert theirs["validation_state"] == "Trusted"
 
 
 def test_segments_join_without_a_seam_in_the_picture(show: tuple[Path, LiveShow]) -> None:

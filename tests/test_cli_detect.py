@@ -1,12 +1,17 @@
 """Training, export and scoring from the command line: stdout is data, the exit code is true."""
 
 import json
+import shutil
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from obverse.cli import main
-from obverse.datasets.table import read_scores
+from obverse.datasets.footage import read_footage
+from obverse.datasets.table import read_clips, read_scores, write_clips
+from obverse.media.still import write_still
 
 
 def run(arguments: list[str]) -> int:
@@ -82,6 +87,65 @@ def test_a_folder_is_scored_and_a_pristine_one_learned_from(
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["scores"]) == 4
     assert answer["summary"] is None
+
+
+def _as_pictures(film_table: Path, folder: Path) -> Path:
+    """Write the films' frames as pictures, of every other clip into a tar; returns the table."""
+    clips = []
+    for number, clip in enumerate(read_clips(film_table)):
+        place = folder / f"frames/{clip.id}"
+        place.mkdir(parents=True)
+        if clip.id == "damaged":
+            (place / "1.png").write_bytes(b"not a picture at all")
+        else:
+            for index, image in enumerate(read_footage(clip, film_table.parent)):
+                write_still(place / f"{index + 8}.png", image)
+        where: dict[str, str] = {"path": f"frames/{clip.id}"}
+        if number % 2:
+            with tarfile.open(folder / "wild.tar", "a") as archive:
+                archive.add(place, f"1/{clip.label}/{number}")
+            shutil.rmtree(place)
+            where = {"path": "wild.tar", "member": f"1/{clip.label}/{number}"}
+        clips.append(clip.replace(**where))
+    write_clips(folder / "wild.parquet", clips)
+    return folder / "wild.parquet"
+
+
+@pytest.mark.usefixtures("same_face")
+def test_pictures_in_folders_tars_and_shards_are_clips_as_films_are(
+    film_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, run_folder, crops = _as_pictures(film_table, tmp_path), tmp_path / "run", tmp_path / "c"
+    train = ["train", "detector", "--data", str(table), "-o", str(run_folder), *TINY]
+    assert run([*train, "--json", "--crops", str(crops)]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == {"train": 6, "val": 2}
+
+    def scored(given: Path, *more: str) -> list[dict[str, Any]]:
+        arguments = ["detect", str(given), "--run", str(run_folder), "--json", *more]
+        assert run(arguments) == 1  # one missing, one error
+        rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["scores"]
+        return sorted(rows, key=lambda row: str(row["clip"]))
+
+    films = scored(film_table)
+    wild = scored(table, "--crops", str(crops))
+    assert [row["score"] for row in wild] == [row["score"] for row in films]
+    assert [row["status"] for row in wild] == [row["status"] for row in films]
+    by_clip = {row["clip"]: row for row in wild}
+    assert by_clip["black"]["status"] == "missing"
+    assert "1.png" in by_clip["damaged"]["reason"]
+    assert by_clip["synthetic0"]["path"] == "wild.tar/1/synthetic/1"
+    kept = sorted(crops.rglob("*.safetensors"))
+    assert len(kept) == 13
+
+    assert run(["data", "shards", str(table), "-o", str(tmp_path / "shards")]) == 0
+    packed = tmp_path / "packed.parquet"
+    assert run(["data", "index", "shards", str(tmp_path / "shards"), "-o", str(packed)]) == 0
+    capsys.readouterr()
+    why = ["--explain", str(tmp_path / "why")]
+    again = scored(packed, "--crops", str(crops), *why)
+    assert [row["score"] for row in again] == [row["score"] for row in films]
+    assert sorted(crops.rglob("*.safetensors")) == kept  # packed, and cut already
+    assert (tmp_path / "why" / "synthetic0" / "worst-0.png").is_file()
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(

@@ -222,7 +222,7 @@ def test_a_sitter_is_a_still_or_a_clip(
         (["corpus", "no.yaml", "-o", "OUT/c"], "no.yaml"),
         (["corpus", "no.yaml", "--seed", "1", "-o", "OUT/c"], "--seed"),
         (["corpus", "--identities", "1", "-o", "OUT/c"], "kept apart"),
-        (["corpus", "--methods", "swap", "-o", "OUT/c"], "swap"),
+        (["corpus", "--methods", "morph", "-o", "OUT/c"], "morph"),
         (["corpus", "--workers", "0", "-o", "OUT/c"], "workers"),
     ],
 )

@@ -1,14 +1,24 @@
 """Crops are kept by a film's content and recipe, and come back as they were."""
 
+import dataclasses
+import tarfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from miniatures import MINIATURES
 
+from obverse.datasets.adapter import Place
+from obverse.datasets.footage import Footage
+from obverse.datasets.index import index_set
+from obverse.datasets.table import read_clips
 from obverse.detector.crop_store import CutJob, cut_many, kept_path, load_faces, save_faces
 from obverse.detector.crops import FaceTrack, FilmFaces
 from obverse.detector.recipe import CropRecipe
 from obverse.errors import InputError
+from obverse.faces.landmarks import Face, FaceReader
+from obverse.media.still import write_still
 
 RECIPE = CropRecipe(size_px=32, moments=3)
 
@@ -61,6 +71,60 @@ def test_a_film_is_cut_once(film_table: Path, tmp_path: Path) -> None:
     stamps = {name: path.stat().st_mtime_ns for name, path in kept.items()}
     again, _ = cut_many(jobs)
     assert {name: path.stat().st_mtime_ns for name, path in again.items()} == stamps
+
+
+def test_what_is_moved_or_packed_is_cut_once(tmp_path: Path) -> None:
+    for name in ("a", "moved"):
+        (tmp_path / name).mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        content = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+        write_still(tmp_path / "a" / f"{number}.png", content)
+        write_still(tmp_path / "moved" / f"frame{number:04}.png", content)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "a", "1/real/2")
+    packed = Footage(tmp_path / "a.tar", "1/real/2")
+    same = {
+        kept_path(source, RECIPE, tmp_path)
+        for source in (tmp_path / "a", tmp_path / "moved", packed)
+    }
+    assert len(same) == 1
+    slower = kept_path(dataclasses.replace(packed, fps=5), RECIPE, tmp_path)
+    (tmp_path / "moved" / "frame0001.png").unlink()
+    shorter = kept_path(tmp_path / "moved", RECIPE, tmp_path)
+    assert len(same | {slower, shorter}) == 3
+
+
+class Blind(FaceReader):
+    """Sees no face in anything."""
+
+    def __init__(self, threads: int = 1) -> None:
+        del threads
+
+    def survey(self, image: npt.NDArray[np.uint8], search_px: int = 640) -> list[Face]:
+        del image, search_px
+        return []
+
+    def read(self, image: npt.NDArray[np.uint8], *, drawn: bool = False) -> list[Face]:
+        del image, drawn
+        return []
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_every_clip_of_a_publishers_layout_can_be_cut(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("obverse.detector.crop_store.open_reader", Blind)
+    MINIATURES[name](tmp_path / "set")
+    index_set(name, Place(root=tmp_path / "set"), tmp_path / "clips.parquet")
+    clips = read_clips(tmp_path / "clips.parquet")
+    recipe = CropRecipe(moments=2, burst=2, size_px=32, sound=True)
+    jobs = [CutJob(c.id, Footage.of(c, tmp_path), recipe, tmp_path / "crops") for c in clips]
+    kept, errors = cut_many(jobs)
+    assert errors == {}
+    assert kept.keys() == {clip.id for clip in clips}
+    assert {load_faces(path).tracks for path in kept.values()} == {()}
+    assert {load_faces(path).size for path in kept.values()} == {(48, 48)}
 
 
 def test_another_recipe_or_another_film_is_another_file(film_table: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Faces are cut alike from every clip, in time and in the picture."""
 
+import itertools
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from obverse.datasets.footage import Footage
 from obverse.detector.crops import FaceTrack, cut_faces, cut_square, read_film
 from obverse.detector.recipe import SOUND_HZ, CropRecipe
 from obverse.errors import InputError
@@ -15,7 +18,7 @@ from obverse.faces.landmarks import Face, FaceReader
 from obverse.faces.pose import canonical_face
 from obverse.generator.motion import rotation_matrix
 from obverse.media.still import write_still
-from obverse.media.video import VideoWriter
+from obverse.media.video import VideoWriter, read_frames
 
 Image = npt.NDArray[np.uint8]
 
@@ -216,6 +219,98 @@ def test_a_still_is_a_film_of_one_frame(tmp_path: Path) -> None:
     write_still(path, picture())
     faces = read_film(path, CropRecipe(size_px=64), Script([[face(200, 150)]]))
     assert (len(faces.tracks[0]), faces.size, faces.seconds) == (1, (400, 300), 0)
+
+
+def as_pictures(whole: Path, folder: Path) -> tuple[Footage, Footage]:
+    """Write a film's frames into a folder, and into a tar; returns both."""
+    (folder / "seq").mkdir()
+    for number, image in enumerate(read_frames(whole)):
+        write_still(folder / "seq" / f"{number}.png", image)
+    with tarfile.open(folder / "packed.tar", "w") as archive:
+        archive.add(folder / "seq", "1/fake/54")
+    return Footage(folder / "seq"), Footage(folder / "packed.tar", "1/fake/54")
+
+
+@pytest.mark.parametrize("burst", [1, 5])
+def test_pictures_are_cut_as_the_film_that_they_come_from(burst: int, tmp_path: Path) -> None:
+    whole = film(tmp_path / "a.mp4", 40)
+    # Larger pictures than are looked at, so that boxes are brought back to their size.
+    recipe = CropRecipe(moments=4, burst=burst, size_px=32, min_px=2, longest_px=64)
+    seen: list[list[float]] = []
+
+    def note(image: Image, seconds: float) -> Image:
+        seen[-1].append(seconds)
+        return 255 - image
+
+    found = []
+    for source in (whole, *as_pictures(whole, tmp_path)):
+        seen.append([])
+        reader = Script(list(itertools.repeat([face(32, 32, 10)], 8)))
+        found.append(read_film(source, recipe, reader, note))
+    assert seen[0] == pytest.approx(seen[1])
+    assert seen[1] == seen[2]
+    for other in found[1:]:
+        assert other.size == (64, 64)
+        assert other.seconds == pytest.approx(found[0].seconds)
+        (mine,), (track,) = found[0].tracks, other.tracks
+        assert track.crops.tolist() == mine.crops.tolist()
+        assert track.boxes.tolist() == mine.boxes.tolist()
+        assert track.moments.tolist() == mine.moments.tolist()
+
+
+def test_of_many_pictures_few_are_read_and_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seq").mkdir()
+    write_still(tmp_path / "seq" / "0.png", picture())
+    for number in range(1, 300):
+        (tmp_path / "seq" / f"{number}.png").hardlink_to(tmp_path / "seq" / "0.png")
+    held: list[int] = []
+    decoded: list[str] = []
+    alive = 0
+
+    def decode(content: bytes, name: str) -> Image:
+        nonlocal alive
+        import weakref
+
+        def gone() -> None:
+            nonlocal alive
+            alive -= 1
+
+        del content
+        decoded.append(Path(name).stem)
+        image = picture()
+        weakref.finalize(image, gone)
+        alive += 1
+        held.append(alive)
+        return image
+
+    monkeypatch.setattr("obverse.datasets.footage.decode_still", decode)
+    recipe = CropRecipe(moments=10, size_px=32)
+    faces = read_film(tmp_path / "seq", recipe, Script([[face(200, 150)]] * 10))
+    assert len(faces.tracks[0]) == 10
+    assert sorted(set(decoded), key=int) == [str(15 + 30 * i) for i in range(10)]
+    assert max(held) <= 3
+
+
+def test_a_folder_of_one_picture_is_a_still(tmp_path: Path) -> None:
+    (tmp_path / "seq").mkdir()
+    write_still(tmp_path / "seq" / "a.png", picture())
+    for burst in (1, 5):
+        recipe = CropRecipe(size_px=64, burst=burst)
+        faces = read_film(tmp_path / "seq", recipe, Script([[face(200, 150)]]))
+        assert (len(faces.tracks[0]), faces.size, faces.seconds) == (1, (400, 300), 0)
+
+
+def test_pictures_larger_than_is_looked_at_are_measured_in_their_own_pixels(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "seq").mkdir()
+    for number in range(4):
+        write_still(tmp_path / "seq" / f"{number}.png", picture())
+    recipe = CropRecipe(size_px=32, longest_px=200)
+    (track,) = read_film(tmp_path / "seq", recipe, Script([[face(100, 75, 20)]] * 4)).tracks
+    assert track.boxes[0] + 0.5 == pytest.approx(2 * (face(100, 75, 20).box + 0.5))
 
 
 def test_a_film_without_a_face_has_no_track(tmp_path: Path, face_reader: FaceReader) -> None:

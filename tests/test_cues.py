@@ -1,167 +1,182 @@
-"""Cues as a stream: no piece size, no future and no hour changes a bit of them."""
+"""Cues in closed form on pictures, sound and films whose properties are known."""
 
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from obverse.errors import InputError
-from obverse.generator.cues import CUES, LOOK_AHEAD_FRAMES, CueStream, read_cues
-from obverse.generator.hearing import FRAME
-from obverse.generator.hearing_scores import by_cues, closure_scores
-from obverse.generator.speech import RATE_HZ, read_speech_features
-from obverse.generator.voices import list_voices, read_voice, voice_path
-from obverse.weights import card
+from obverse.clip import Clip
+from obverse.eval import cues
+from obverse.eval.cues import (
+    CUES,
+    RATE_HZ,
+    blockiness,
+    jpeg_ghost,
+    noise_level,
+    read_cues,
+    sharpness,
+    silences,
+    top_boxes,
+)
+from obverse.media.still import write_still
+from obverse.media.video import VideoWriter
 
-Array = npt.NDArray[np.float32]
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "speech"
-VOICE = "flite-rms"  # never trained on
-
-
-def _column(cues: Array, name: str) -> Array:
-    return cues[:, CUES.index(name)]
-
-
-@pytest.fixture(scope="module")
-def voice() -> Array:
-    return read_voice(VOICE, 0).astype(np.float32)
+SIDE, FRAMES, FPS = 24, 10, 25  # too small for a mark, which would take time to look for
 
 
-@pytest.fixture(scope="module")
-def heard(voice: Array) -> Array:
-    return read_cues(voice)
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(cues, "cache_directory", lambda: tmp_path / "cache")
+    return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("piece", [1, 7, 160, 640, 641, 5000, 10**9])
-def test_pieces_of_any_size_give_the_same_bits(piece: int, voice: Array) -> None:
-    short = voice[: RATE_HZ // 4 + 13] if piece == 1 else voice[: RATE_HZ + 13]
-    stream = CueStream()
-    rows = [stream.push(short[at : at + piece]) for at in range(0, len(short), piece)]
-    rows.append(stream.finish())
-    assert np.array_equal(np.concatenate(rows), read_cues(short))
+def smooth(side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(60, 200, (8, 8, 3)).astype(np.uint8)
+    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def test_what_comes_after_the_look_ahead_changes_nothing(voice: Array, heard: Array) -> None:
+def film(path: Path, *, sound: bool = True, fps: int = FPS) -> Clip:
+    rng = np.random.default_rng(1)
+    tone = 0.3 * np.sin(np.arange(int(48_000 * FRAMES / fps)) / 20).astype(np.float32)
+    tone[: len(tone) // 2] = 0
+    with VideoWriter(
+        path, SIDE, SIDE, fps, audio=tone if sound else None, audio_rate=48_000
+    ) as writer:
+        for _ in range(FRAMES):
+            noise = rng.normal(0, 4, (SIDE, SIDE, 3))
+            writer.write(np.clip(smooth(SIDE) + noise, 0, 255).astype(np.uint8))
+    return Clip(id=path.stem, path=path.name, label="pristine", kind="camera")
+
+
+def test_noise_is_measured_in_grey_levels() -> None:
     rng = np.random.default_rng(0)
-    for frame in (0, 10, 33):
-        known = (frame + 1 + LOOK_AHEAD_FRAMES) * FRAME
-        other = voice.copy()
-        other[known:] = 0.3 * rng.standard_normal(len(other) - known)
-        assert np.array_equal(read_cues(other)[: frame + 1], heard[: frame + 1])
+    flat = np.clip(rng.normal(128, 5, (256, 256)), 0, 255).astype(np.uint8)
+    assert noise_level(flat) == pytest.approx(5, rel=0.05)
+    assert noise_level(np.full((64, 64), 9, np.uint8)) == 0
 
 
-def test_a_row_is_given_as_soon_as_its_look_ahead_is_there(voice: Array) -> None:
-    stream = CueStream()
-    given = 0
-    for frame in range(20):
-        given += len(stream.push(voice[frame * FRAME : (frame + 1) * FRAME]))
-        assert given == max(0, frame + 1 - LOOK_AHEAD_FRAMES)
-    assert len(stream.finish()) == LOOK_AHEAD_FRAMES
+def test_sharpness_falls_with_blur() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(picture, (0, 0), 1), np.uint8)
+    assert sharpness(picture) > 5 * sharpness(blurred)
 
 
-@pytest.mark.parametrize("samples", [0, 1, 639, 640, 641, 3200, 3201])
-def test_frames_cover_every_sample(samples: int) -> None:
-    assert read_cues(np.full(samples, 0.01)).shape == (-(-samples // FRAME), len(CUES))
-
-
-def test_cues_are_named_finite_and_in_range(voice: Array, heard: Array) -> None:
-    assert len(set(CUES)) == len(CUES) == heard.shape[1]
-    assert heard.dtype == np.float32
-    assert np.isfinite(heard).all()
-    assert heard.min() >= -1.0
-    assert heard.max() <= 1.5
-    speech = read_speech_features(voice_path(VOICE, 0))
-    assert np.array_equal(read_cues(speech), read_cues(speech.samples))
-
-
-def test_what_is_no_sound_is_refused() -> None:
-    stream = CueStream()
-    wrongs: list[Any] = [
-        np.zeros((2, 3)), np.array([np.nan]), np.array([np.inf]), np.array([5.0]), "sound",
-        b"\0\0", [[0.1], [0.1, 0.2]], [0.1j], np.zeros(3, np.int16), [0, 0], None,
-    ]  # fmt: skip
-    for wrong in wrongs:
-        with pytest.raises(InputError, match=r"give mono float samples .* at 16 kHz"):
-            stream.push(wrong)
-    assert stream.push([]).shape == stream.push(np.zeros(3, np.float16)).shape == (0, len(CUES))
-    stream.finish()
-    with pytest.raises(InputError, match="finished"):
-        stream.push(np.zeros(3))
-
-
-def _noise(kind: str) -> npt.NDArray[np.float64]:
-    rng = np.random.default_rng(4)
-    count = 4 * RATE_HZ
-    time = np.arange(count) / RATE_HZ
-    if kind == "silence":
-        return np.zeros(count)
-    if kind == "hum":
-        return 0.1 * sum((np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 8)), 0.0 * time)
-    noise = 0.05 * rng.standard_normal(count)
-    return np.cumsum(noise) * 0.02 if kind == "brown" else noise
-
-
-@pytest.mark.parametrize("kind", ["silence", "white", "brown", "hum"])
-def test_without_a_voice_nothing_reaches_the_motion_model(kind: str) -> None:
-    cues = read_cues(_noise(kind))
-    articulators = cues[:, : CUES.index("sound.silence")]
-    assert articulators.max() < 0.1  # even where a hum begins out of nothing
-    assert _column(cues, "closure").max() < 0.05
-    settled = cues[10:]
-    assert settled[:, : CUES.index("sound.silence")].max() < 0.01
-    assert _column(settled, "voice").max() < 0.05
-    assert _column(settled, "sound.silence").min() > 0.95
-
-
-def test_a_voice_is_announced_and_let_go(voice: Array, heard: Array) -> None:
-    pause = np.zeros(2 * RATE_HZ, np.float32)
-    cues = read_cues(np.concatenate([pause, voice, pause]))
-    speaks = _column(cues, "voice") > 0.5
-    first, last = np.flatnonzero(speaks)[[0, -1]]
-    assert abs(first - 2.0 * 25) < 10
-    assert last < (2.0 + len(voice) / RATE_HZ + 0.4) * 25
-    assert speaks[first:last].mean() > 0.9
-    assert np.all(np.diff(_column(cues, "since_end")[: first - 1]) >= 0.0)
-    assert _column(cues, "since_start")[last - 1] > 0.8
-
-
-def test_lips_are_heard_to_close_in_a_voice_never_heard() -> None:
-    voice = next(voice for voice in list_voices() if voice.id == VOICE)
-    counts = np.zeros(4)
-    for number, sentence in enumerate(voice.sentences):
-        shut = by_cues(read_voice(VOICE, number).astype(np.float32)).shut
-        said = [(p.start, p.end) for p in sentence.sounds() if p.sound == "bilabial"]
-        counts += (len(said), *closure_scores(shut, said))
-    assert counts[0] >= 20
-    assert counts[1] / counts[0] >= 0.85
-    assert counts[2] / counts[3] >= 0.7
-
-
-def test_two_minutes_do_not_drift() -> None:
-    """The same words sound the same the second time and the tenth."""
+def test_blocks_are_seen_on_their_grid() -> None:
     rng = np.random.default_rng(0)
-    words = np.concatenate([read_voice("kokoro-kumo", n) for n in range(3)])[: 12 * RATE_HZ]
-    stream = CueStream()
-    rounds = [stream.push(words + 1e-3 * rng.standard_normal(len(words))) for _ in range(10)]
-    second, last = rounds[1], rounds[-1]
-    assert np.abs(second[10:-10] - last[10:-10]).mean() < 0.02
+    noise = rng.integers(0, 256, (128, 128)).astype(np.uint8)
+    assert blockiness(noise) == pytest.approx(1, abs=0.05)
+    blocks = np.kron(rng.integers(0, 200, (16, 16)), np.ones((8, 8), int)) + noise // 8
+    assert blockiness(blocks.astype(np.uint8)) > 3
+    shifted = np.roll(blocks, 3, axis=(0, 1)).astype(np.uint8)
+    assert blockiness(shifted) < 1
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/speech")
-@pytest.mark.parametrize("name", ["french.wav", "chinese.wav", "english_1961.flac", "singing.wav"])
-def test_any_language_and_song_are_heard(name: str) -> None:
-    cues = read_cues(read_speech_features(SHARED / name))
-    voice = _column(cues, "voice") > 0.5
-    jaw = cues[:, :4].mean(1)
-    assert 0.4 < voice.mean() < 0.99
-    assert 0.1 < jaw[voice].mean() < 0.6
-    closures = np.count_nonzero(np.diff((_column(cues, "closure") > 0.5).astype(int)) > 0)
-    assert 0.3 < closures / (len(cues) / 25) < 3.0
+def test_a_jpeg_dips_at_its_own_quality() -> None:
+    rng = np.random.default_rng(0)
+    picture = np.clip(smooth(128) + rng.normal(0, 6, (128, 128, 3)), 0, 255).astype(np.uint8)
+    _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    again = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    assert jpeg_ghost(again) > 5 * abs(jpeg_ghost(picture))
 
 
-def test_the_card_states_what_was_held_out() -> None:
-    stated = card("obverse.generator", "hearing.onnx")
-    assert VOICE in stated["results"]
-    assert stated["licence"] == "Apache-2.0"
+def test_silence_is_counted_at_both_ends() -> None:
+    tone = np.sin(np.arange(RATE_HZ) / 3).astype(np.float32)
+    quiet = np.zeros(RATE_HZ // 2, np.float32)
+    samples = np.concatenate([quiet, tone, quiet[: RATE_HZ // 5]])
+    leading, trailing = silences(samples)
+    assert leading == pytest.approx(0.5, abs=0.011)
+    assert trailing == pytest.approx(0.2, abs=0.011)
+    assert silences(np.zeros(RATE_HZ, np.float32)) == (1.0, 1.0)
+    assert silences(np.zeros(0, np.float32)) == (0.0, 0.0)
+
+
+def test_a_film_is_described(tmp_path: Path) -> None:
+    clip = film(tmp_path / "id3_0007.mp4")
+    (found,) = read_cues([clip], tmp_path)
+    assert found.status == "ok"
+    numbers = found.numbers
+    assert numbers["file_size"] == (tmp_path / clip.path).stat().st_size
+    assert (numbers["frames"], numbers["fps"], numbers["pixels"]) == (FRAMES, FPS, SIDE * SIDE)
+    assert numbers["seconds"] == pytest.approx(FRAMES / FPS, abs=0.01)
+    assert numbers["keyframe_interval"] == FRAMES
+    assert 0 < numbers["bitrate"] < 8 * numbers["file_size"] / numbers["seconds"]
+    assert numbers["leading_silence"] == pytest.approx(0.2, abs=0.05)
+    assert found.texts["resolution"] == f"{SIDE}x{SIDE}"
+    assert found.texts["sound"].startswith("aac 48000 Hz")
+    assert found.texts["boxes"].startswith("ftyp")
+    assert (found.texts["name_shape"], numbers["name_length"]) == ("a9_9", 8)
+    assert "mark_z" not in numbers
+    assert set(numbers) <= {cue.name for cue in CUES if cue.number}
+    assert set(found.texts) == {cue.name for cue in CUES if not cue.number}
+
+
+def test_a_mute_film_has_no_sound_cues(tmp_path: Path) -> None:
+    (found,) = read_cues([film(tmp_path / "a.mp4", sound=False)], tmp_path)
+    assert found.texts["sound"] == "none"
+    assert "loudness" not in found.numbers
+    assert "sample_rate" not in found.numbers
+
+
+def test_pictures_have_no_cues_of_a_film(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        write_still(tmp_path / "frames" / f"{number}.png", smooth(SIDE, number))
+    clip = Clip(id="x", path="frames", label="pristine", kind="camera")
+    (found,) = read_cues([clip], tmp_path)
+    assert found.status == "ok"
+    assert found.numbers["frames"] == 3
+    assert found.texts["resolution"] == f"{SIDE}x{SIDE}"
+    assert "bitrate" not in found.numbers
+    assert "container" not in found.texts
+
+
+def test_what_was_read_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = film(tmp_path / "a.mp4")
+    first = read_cues([clip], tmp_path)
+
+    def again(*_: object) -> None:
+        raise AssertionError("it was read again")
+
+    monkeypatch.setattr(cues, "_read", again)
+    told: list[tuple[int, int]] = []
+    assert read_cues([clip], tmp_path, progress=lambda *each: told.append(each)) == first
+    assert told == [(1, 1)]
+    # The name is of the clip and not of the bytes.
+    (tmp_path / "a.mp4").rename(tmp_path / "longer.mp4")
+    (moved,) = read_cues([clip.replace(path="longer.mp4")], tmp_path)
+    assert moved.numbers["name_length"] == 6
+    (unkept,) = read_cues([clip.replace(path="longer.mp4")], tmp_path, cache=False)
+    assert unkept.status == "error"
+
+
+def test_a_damaged_memory_is_read_anew(tmp_path: Path, own_cache: Path) -> None:
+    clip = film(tmp_path / "a.mp4")
+    first = read_cues([clip], tmp_path)
+    (kept,) = own_cache.iterdir()
+    kept.write_text("{")
+    assert read_cues([clip], tmp_path) == first
+
+
+def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"nothing" * 99)
+    bad = [Clip(id=n, path=n, label="pristine", kind="camera") for n in ("bad.mp4", "absent.mp4")]
+    for found in read_cues(bad, tmp_path):
+        assert found.status == "error"
+        assert found.reason is not None
+        assert found.numbers == {}
+
+
+def test_boxes_are_those_of_an_mp4(tmp_path: Path) -> None:
+    def box(name: bytes, size: int = 8) -> bytes:
+        return size.to_bytes(4, "big") + name + bytes(size - 8)
+
+    path = tmp_path / "x.mp4"
+    path.write_bytes(box(b"ftyp", 16) + box(b"uuid", 40) + box(b"moov") + box(b"moof") * 1)
+    assert top_boxes(path) == "ftyp uuid moov moof"
+    path.write_bytes(box(b"ftyp") + (box(b"moof") + box(b"mdat")) * 3)
+    assert top_boxes(path) == "ftyp moof mdat"
+    path.write_bytes(b"RIFF" * 10)
+    assert top_boxes(path) == "none"

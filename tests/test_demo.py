@@ -14,6 +14,8 @@ from obverse.cli.demo import demo_plan, run_demo
 from obverse.cli.demo_page import DemoClip, labels_csv, labels_html, page_html
 from obverse.clip import Clip, Score
 from obverse.errors import InputError, OutputExistsError
+from obverse.eval.cues import ClipCues
+from obverse.eval.shortcuts import audit_cues
 from obverse.eval.summary import summarise
 from obverse.generator.plan import lay_out
 from obverse.media.video import VideoWriter
@@ -100,12 +102,18 @@ def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     summary = summarise(
         [item.clip for item in scored], [item.score for item in scored if item.score is not None]
     )
+    cues = [
+        ClipCues(item.clip.id, "ok", {"file_size": float(item.clip.label == "synthetic")}, {})
+        for item in CLIPS
+    ]
     page = page_html(
         CLIPS,
         tmp_path,
         tmp_path / "corpus",
         sheet="contact-sheet.png",
         summary=summary,
+        audit=audit_cues([item.clip for item in CLIPS], cues),
+        shortcuts="shortcuts/index.html",
         detector={"network": "tiny"},
         seconds=61.4,
     )
@@ -122,6 +130,8 @@ def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     assert str(summary.auc) in page
     assert "6 of 6" in page
     assert "61 s" in page
+    assert "file_size: bytes of the file" in page
+    assert 'href="shortcuts/index.html"' in page
 
 
 def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
@@ -153,6 +163,7 @@ def test_the_whole_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "labels.csv",
         "labels.html",
         "scores.parquet",
+        "shortcuts",
         "summary.json",
     ]
     page = report.page.read_text()

@@ -256,3 +256,41 @@ def test_settings_are_checked_and_survive_json() -> None:
         preset("sync", "large")
     with pytest.raises(ConfigError, match="the kind is 'nose'"):
         preset("nose")  # type: ignore[arg-type]
+
+
+def test_a_share_of_a_batch_can_be_blended_with_itself(tmp_path: Path) -> None:
+    config = dataclasses.replace(small("frame"), pairs=4)
+    known = samples(config, tmp_path)
+    kind = DETECTORS["frame"]
+    # No synthetic clip is needed where all pairs are blends.
+    blends = dataclasses.replace(config, blends=1.0)
+    alone = [sample for sample in known if not sample.synthetic]
+    batch = next(kind.batches(alone, blends, np.random.default_rng(0), 4))
+    assert batch.inputs[0].shape == (8, SIDE, SIDE, 3)
+    assert batch.labels.tolist() == [1, 0] * 4
+    mixed = dataclasses.replace(config, blends=0.5)
+    batch = next(kind.batches(known, mixed, np.random.default_rng(0), 4))
+    assert batch.inputs[0].shape == (8, SIDE, SIDE, 3)
+
+
+def test_blends_are_refused_where_they_mean_nothing() -> None:
+    with pytest.raises(ConfigError, match="blends are for"):
+        preset("temporal", blends=0.5)
+    with pytest.raises(ConfigError, match="0 to 1"):
+        preset("frame", blends=1.5)
+
+
+def test_the_middle_of_a_crop_can_be_all_that_is_looked_at() -> None:
+    config = dataclasses.replace(small("frame"), view_px=20)
+    network = DETECTORS["frame"].build(config).eval()
+    assert isinstance(network, FrameNet)
+    torch.nn.init.normal_(network.head.weight)
+    crops = torch.randint(0, 255, (2, SIDE, SIDE, 3), dtype=torch.uint8)
+    framed = crops.clone()
+    framed[:, :6], framed[:, -6:], framed[:, :, :6], framed[:, :, -6:] = 0, 0, 0, 0
+    with torch.no_grad():
+        assert torch.equal(network(crops), network(framed))
+        framed[:, 6:12] = 0
+        assert not torch.equal(network(crops), network(framed))
+    with pytest.raises(ConfigError, match="16 to the crop's side"):
+        preset("frame", view_px=500)

@@ -6,15 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
+from miniatures import MINIATURES
 
 from obverse.clip import Clip
+from obverse.datasets.adapter import Place
+from obverse.datasets.footage import Footage
+from obverse.datasets.index import index_set
 from obverse.datasets.table import read_clips
 from obverse.detector.calibrate import calibrate, train_fusion
 from obverse.detector.calibration import Calibration
-from obverse.detector.config import TrainConfig
+from obverse.detector.config import KindName, TrainConfig, preset
+from obverse.detector.crop_store import kept_path, save_faces
+from obverse.detector.crops import FaceTrack, FilmFaces
+from obverse.detector.detectors import DETECTORS
 from obverse.detector.export import export
 from obverse.detector.fusion import Fusion, fit_weights, is_fusion
+from obverse.detector.kind import Sample
 from obverse.detector.recipe import CropRecipe
+from obverse.detector.runs import save_weights
 from obverse.detector.score import open_detector, score
 from obverse.detector.train import train
 from obverse.errors import ConfigError, OutputExistsError
@@ -110,3 +121,64 @@ def test_two_detectors_are_calibrated_fused_and_score(
     again = calibrate(fused, _many(clips), folder, method="isotonic", crops=tmp_path / "crops")
     assert again.method == "isotonic"
     assert Calibration.load(fused / "calibration.json") == again
+
+
+def _untrained(kind: KindName, run: Path) -> TrainConfig:
+    """Write a run that nobody trained."""
+    config = preset(kind, backbone="test_resnet")
+    burst = 8 if kind == "sync" else 1
+    recipe = dataclasses.replace(config.recipe, size_px=32, moments=2, burst=burst)
+    config = dataclasses.replace(config, recipe=recipe)
+    run.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        digest = save_weights(run / "model.safetensors", DETECTORS[kind].build(config))
+    (run / "config.json").write_text(json.dumps(config.to_json()))
+    (run / "model.card.yaml").write_text(yaml.safe_dump({"sha256": digest}))
+    return config
+
+
+def _speaking(recipe: CropRecipe, seed: int) -> FilmFaces:
+    rng = np.random.default_rng(seed)
+    count = recipe.moments * recipe.burst
+    track = FaceTrack(
+        (np.arange(count) / 25).astype(np.float32),
+        np.tile(np.array([4, 4, 44, 44], np.float32), (count, 1)),
+        np.repeat(np.arange(recipe.moments, dtype=np.int32), recipe.burst),
+        rng.integers(0, 255, (count, recipe.size_px, recipe.size_px, 3)).astype(np.uint8),
+        np.zeros((count, 468, 2), np.float32),
+        np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
+    )
+    shape = (recipe.moments, recipe.sound_samples) if recipe.sound else (0, 0)
+    return FilmFaces((track,), rng.normal(0, 2000, shape).astype(np.int16), 1.0, (48, 48))
+
+
+def test_what_hears_is_measured_against_the_sound_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("calibration", "calibrate"):
+        monkeypatch.setattr(f"obverse.detector.{module}.FEWEST", 2)
+    MINIATURES["fakeavceleb"](tmp_path / "set")
+    index_set("fakeavceleb", Place(root=tmp_path / "set"), tmp_path / "clips.parquet")
+    clips, crops = read_clips(tmp_path / "clips.parquet"), tmp_path / "crops"
+    # Of three fakes, one has a true picture: RealVideo-FakeAudio.
+    (dubbed,) = [clip for clip in clips if clip.binary_av and not clip.binary]
+    counts = {}
+    kinds: dict[str, KindName] = {"eye": "frame", "other": "frame", "ear": "sync"}
+    for name, kind in kinds.items():
+        config = _untrained(kind, tmp_path / name)
+        for number, clip in enumerate(clips):
+            kept = kept_path(Footage.of(clip, tmp_path), config.recipe, crops)
+            save_faces(kept, _speaking(config.recipe, number))
+        made = calibrate(tmp_path / name, clips, tmp_path, split=None, crops=crops)
+        counts[name] = len(made.synthetic), len(made.pristine)
+        assert Sample(dubbed, kept, DETECTORS[kind].judges).synthetic == (kind == "sync")
+    assert counts == {"eye": (2, 17), "other": (2, 17), "ear": (3, 16)}
+    for members, found in ((("eye", "other"), (2, 17)), (("eye", "ear"), (3, 16))):
+        run = tmp_path / "-".join(members)
+        runs = [tmp_path / name for name in members]
+        fusion = train_fusion(runs, clips, tmp_path, run, split=None, crops=crops)
+        assert fusion.calibration is not None
+        assert (len(fusion.calibration.synthetic), len(fusion.calibration.pristine)) == found
+        again = calibrate(run, clips, tmp_path, split=None, crops=crops)
+        assert (len(again.synthetic), len(again.pristine)) == found

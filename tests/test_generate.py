@@ -19,7 +19,7 @@ from obverse.errors import (
     RightsError,
 )
 from obverse.generator.generate import SOUND_HZ, generate, generate_sitter, sitter_still
-from obverse.generator.methods import METHODS, method_named
+from obverse.generator.methods import METHODS, NEEDS, method_named
 from obverse.generator.motion import Motion
 from obverse.generator.performance import PerformanceConfig, perform
 from obverse.generator.reenact import fitted_to
@@ -227,7 +227,9 @@ def test_a_sitters_still_is_released(tmp_path: Path) -> None:
     [
         ({"rights": "found it"}, RightsError, "public-domain"),
         ({"rights": ""}, RightsError, "public-domain"),
-        ({"method": "swap"}, ConfigError, "talk, reenact"),
+        ({"method": "morph"}, ConfigError, "talk, reenact, dub, swap"),
+        ({"method": "dub"}, ConfigError, "edits a film.*obverse corpus --methods dub"),
+        ({"method": "swap"}, ConfigError, "edits a film.*choose talk or reenact"),
         ({"method": "reenact"}, ConfigError, "performance"),
         ({"driving": Motion.still(3)}, ConfigError, "reenact"),
         (
@@ -288,9 +290,9 @@ def test_a_file_that_is_there_is_replaced_only_by_force(
 
 
 def test_methods_are_named() -> None:
-    assert set(METHODS) == {"talk", "reenact"}
-    with pytest.raises(ConfigError, match="swap"):
-        method_named("swap")
+    assert set(METHODS) == set(NEEDS) == {"talk", "reenact", "dub", "swap"}
+    with pytest.raises(ConfigError, match="morph"):
+        method_named("morph")
 
 
 def test_a_performance_is_fitted_by_holding_its_last_frame(speech: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from miniatures import MINIATURES, film
 
-from obverse.clip import Clip
 from obverse.datasets import readings
 from obverse.datasets.adapter import Place
-from obverse.datasets.footage import footage_sha256
+from obverse.datasets.footage import Footage
 from obverse.datasets.index import IndexConfig, field_of, index_set
 from obverse.datasets.split import find_leaks
 from obverse.datasets.table import clip_path, read_clips, read_notes
@@ -141,15 +140,17 @@ def test_a_run_that_was_stopped_reads_no_file_twice(
     config = IndexConfig(sha256=True)
     read: list[str] = []
 
-    def count(clip: Clip, folder: Path) -> str:
-        read.append(clip.path)
-        return footage_sha256(clip, folder)
+    hash_of = Footage.sha256
+
+    def count(footage: Footage) -> str:
+        read.append(str(footage.path))
+        return hash_of(footage)
 
     def stop(done: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(readings, "footage_sha256", count)
+    monkeypatch.setattr(Footage, "sha256", count)
     monkeypatch.setattr(readings, "_AHEAD", 1)
     with pytest.raises(KeyboardInterrupt):
         index_set("dfdc", place, table, config, progress=stop)

@@ -10,6 +10,7 @@ import pytest
 from obverse.errors import ConfigError, InputError
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.plan import SPLITS, CorpusPlan, apportion, lay_out, read_plan
+from obverse.generator.sitters.sitter import Sitter, attributes_of
 from obverse.generator.voices import list_voices
 
 
@@ -67,6 +68,36 @@ def test_a_plan_decides_the_ids() -> None:
         assert not first & other
 
 
+def test_a_face_is_lent_within_a_split() -> None:
+    plan = CorpusPlan(identities=7, methods=("talk", "swap"))
+    scenes = lay_out(plan)
+    people = {split: {s.sitter for s in scenes if s.split == split} for split in SPLITS}
+    assert all(len(each) >= 2 for each in people.values())
+    for scene in scenes:
+        assert scene.donor in people[scene.split] - {scene.sitter}
+    assert lay_out(plan) == scenes
+    lenders = {(s.sitter, s.donor) for s in scenes if s.split == "train"}
+    assert len(lenders) > len(people["train"])  # who lends is drawn anew for each scene
+    assert all(scene.donor is None for scene in lay_out(CorpusPlan(identities=7)))
+
+
+def test_a_lender_leaves_other_clips_their_ids() -> None:
+    def ids(*methods: str) -> set[str]:
+        plan = CorpusPlan(identities=6, methods=methods, voices=3, split={"train": 1.0})
+        scenes = lay_out(plan)
+        return {name for scene in scenes for name in scene.ids()}
+
+    assert ids("talk", "dub") < ids("talk", "dub", "swap")
+
+
+def test_nobody_lends_a_face_to_themselves() -> None:
+    with pytest.raises(ConfigError, match=r"5 identities .* 2 in each.* at least 6"):
+        CorpusPlan(identities=5, methods=("swap",))
+    CorpusPlan(identities=5, methods=("dub",))
+    with pytest.raises(ConfigError, match="at least 2"):
+        CorpusPlan(identities=1, methods=("swap",), voices=1, split={"test": 1.0})
+
+
 def test_more_identities_keep_the_sitters_of_fewer() -> None:
     few, many = CorpusPlan(identities=4).sitter_seeds(), CorpusPlan(identities=40).sitter_seeds()
     assert many[:4] == few
@@ -118,7 +149,7 @@ def test_a_plan_is_read_from_yaml(tmp_path: Path) -> None:
         ({"voices": ["nobody", "flite-slt", "flite-awb"]}, "nobody"),
         ({"identities": [1, 1, 2]}, "twice"),
         ({"identities": "many"}, "many"),
-        ({"methods": ["swap"]}, "swap"),
+        ({"methods": ["morph"]}, "morph"),
         ({"methods": []}, "methods"),
         ({"controls": [{"head": 1}]}, "head"),
         ({"controls": [{}, {}]}, "twice"),
@@ -196,3 +227,21 @@ def test_a_scene_is_frozen() -> None:
     scene = lay_out(CorpusPlan())[0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         scene.split = "test"  # type: ignore[misc]
+
+
+def test_who_lends_a_face_looks_alike_where_somebody_does() -> None:
+    plan = CorpusPlan(identities=tuple(range(1000, 1018)), voices=3, methods=("swap",))
+    for scene in lay_out(plan):
+        assert scene.donor is not None
+        own, lent = attributes_of(scene.sitter), attributes_of(scene.donor)
+        others = {
+            attributes_of(other.sitter)["skin_tone"]
+            for other in lay_out(plan)
+            if other.split == scene.split and other.sitter != scene.sitter
+        }
+        if own["skin_tone"] in others:
+            assert lent["skin_tone"] == own["skin_tone"]
+
+
+def test_attributes_are_known_without_the_sitter() -> None:
+    assert attributes_of(12) == Sitter.from_seed(12).attributes

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from obverse.errors import OutputExistsError
 from obverse.eval.realism import MEASURES, ClipRealism
-from obverse.eval.realism_report import format_table, require_place, write_report
+from obverse.eval.realism_report import format_table, write_report
 from obverse.eval.realism_table import summarise_realism
 from obverse.media.still import read_still
 
@@ -43,7 +42,6 @@ def test_the_text_has_a_line_a_measure_and_says_what_was_not_measured(
 def test_a_report_holds_rows_a_table_and_plots(clips: list[ClipRealism], tmp_path: Path) -> None:
     folder = tmp_path / "report"
     real = [clip("r.mp4", 1.1)]
-    require_place(folder, force=False)
     table = summarise_realism(clips, real)
     write_report(folder, table, clips, real)
     with (folder / "realism.csv").open(newline="") as stream:
@@ -62,6 +60,3 @@ def test_a_report_holds_rows_a_table_and_plots(clips: list[ClipRealism], tmp_pat
     assert read_still(folder / "distributions.png").std() > 5
     assert (folder / "distributions.svg").read_text().lstrip().startswith("<?xml")
     assert not (folder / "tracks.png").exists()
-    with pytest.raises(OutputExistsError, match="--force"):
-        require_place(folder, force=False)
-    require_place(folder, force=True)

@@ -50,6 +50,21 @@ def test_a_persons_films_share_a_split(folder: Path) -> None:
     assert len({recording.person for recording in alone.recordings}) == 8
 
 
+def test_a_face_is_lent_by_another_person_of_the_split(folder: Path) -> None:
+    settings = {"methods": ["dub", "swap"], "split": {"train": 1, "test": 1}}
+    plan, sources = plan_recordings(folder, "consented", settings, people=True)
+    scenes = lay_out_recordings(plan, sources)
+    splits = {scene.identity: scene.split for scene in scenes}
+    assert sorted(splits.values()) == ["test", "test", "train", "train"]
+    for scene in scenes:
+        assert scene.donor is not None
+        assert scene.donor.person != scene.identity
+        assert splits[scene.donor.person] == scene.split
+        assert sha256_file(scene.donor_source or Path()) == scene.donor.sha256
+    with pytest.raises(ConfigError, match=r"4 people cannot be kept apart in 3 splits.*at least 6"):
+        plan_recordings(folder, "consented", {"methods": ["swap"]}, people=True)
+
+
 def test_no_name_of_a_file_or_folder_is_in_the_plan(folder: Path) -> None:
     """Folders are called after people, and the plan ends up in corpus.json and manifests."""
     plan, sources = plan_recordings(folder, "consented", people=True)
@@ -94,7 +109,7 @@ def test_one_film_twice_is_one_recording(tmp_path: Path) -> None:
         ("mine", {}, RightsError, "state one of synthetic, public-domain, consented"),
         ("consented", {"voices": 4}, ConfigError, "has no voices"),
         ("consented", {"colour": 1}, ConfigError, "knows no colour"),
-        ("consented", {"methods": ["swap"]}, ConfigError, "choose from talk, reenact"),
+        ("consented", {"methods": ["morph"]}, ConfigError, "choose from talk, reenact"),
     ],
 )
 def test_what_cannot_be_meant(

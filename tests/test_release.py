@@ -324,7 +324,7 @@ def test_a_mark_that_does_not_come_back_is_refused(
 def test_a_manifest_that_is_only_valid_is_refused(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "verify", lambda path, _anchors: verify(path, b""))
+    monkeypatch.setattr(module, "verify", lambda path, _anchors, **_: verify(path, b""))
     with pytest.raises(ReleaseError, match=r"signingCredential\.untrusted"):
         release(_frames(), _clip(), tmp_path / "a.mp4", registry=registry)
     assert list(tmp_path.iterdir()) == []

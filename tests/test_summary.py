@@ -46,6 +46,19 @@ def test_a_split_is_taken_alone() -> None:
     assert (summary.synthetic, summary.pristine, summary.identities) == (5, 5, 5)
 
 
+def test_a_synthetic_voice_counts_for_what_hears() -> None:
+    clips, scores = table(4)
+    clips[0] = clips[0].replace(sound="synthetic")
+    eye = summarise(clips, scores, samples=50)
+    ear = summarise(clips, scores, judged="picture and sound", samples=50)
+    assert (eye.judged, eye.synthetic, eye.pristine) == ("picture", 4, 4)
+    assert (ear.judged, ear.synthetic, ear.pristine) == ("picture and sound", 5, 3)
+    assert eye.auc is not None
+    assert ear.auc is not None
+    assert eye.auc.value == 1
+    assert ear.auc.value == 0.8  # it has the lowest score of all
+
+
 def test_one_class_has_counts_and_no_auc() -> None:
     clips, scores = table(4)
     chosen = [score for score in scores if score.clip.endswith("True")]

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -11,11 +12,11 @@ from miniatures import MINIATURES
 
 from obverse.datasets import tars
 from obverse.datasets.adapter import Place
-from obverse.datasets.footage import footage_bytes
+from obverse.datasets.footage import Footage
 from obverse.datasets.index import index_set
 from obverse.datasets.table import read_clips
 from obverse.datasets.tars import write_shards
-from obverse.errors import ConfigError, OutputExistsError
+from obverse.errors import ConfigError, InputError, OutputExistsError
 
 
 def _indexed(name: str, folder: Path) -> Path:
@@ -52,7 +53,9 @@ def test_every_clip_is_a_sample(tmp_path: Path) -> None:
         assert record["label"] == clips[key].label
         assert (record["binary"], record["binary_av"]) == (clips[key].binary, clips[key].binary_av)
         assert not {"path", "mask_path"} & record.keys()
-        assert [content for _, content in footage_bytes(clips[key], tmp_path)] == [files["mp4"]]
+        assert [content for _, content in Footage.of(clips[key], tmp_path).files()] == [
+            files["mp4"]
+        ]
         assert ("mask.mp4" in files) == (clips[key].mask_path is not None)
     assert report.clips == len(clips)
     assert len(report.shards) > 3
@@ -131,3 +134,37 @@ def test_a_clip_that_is_gone_is_named_and_left_out(tmp_path: Path) -> None:
     assert report.clips == 5
     assert len(report.skipped) == 1
     assert "ff.mp4" in report.skipped[0]
+
+
+@pytest.mark.parametrize("name", ["wilddeepfake", "lav-df", "ffpp"])
+def test_shards_can_be_indexed_and_read(name: str, tmp_path: Path) -> None:
+    table = _indexed(name, tmp_path)
+    write_shards(table, tmp_path / "shards", shard_bytes=40_000)
+    index_set("shards", Place(root=tmp_path / "shards"), tmp_path / "back.parquet")
+    packed = {clip.id: clip for clip in read_clips(tmp_path / "back.parquet")}
+    clips = read_clips(table)
+    assert packed.keys() == {clip.id for clip in clips}
+    for clip in clips:
+        other = packed[clip.id]
+        place = {"path": clip.path, "member": clip.member, "mask_path": clip.mask_path}
+        assert other.replace(**place) == clip
+        mine, back = Footage.of(clip, tmp_path), Footage.of(other, tmp_path)
+        assert (back.form, back.sha256()) == (mine.form, mine.sha256())
+        assert back.size_bytes() == mine.size_bytes()
+
+
+def test_damaged_shards_are_said(tmp_path: Path) -> None:
+    shards, table = tmp_path / "shards", tmp_path / "clips.parquet"
+    shards.mkdir()
+    with pytest.raises(InputError, match="holds no clip of shards"):
+        index_set("shards", Place(root=shards), table)
+    with tarfile.open(shards / "a.tar", "w") as archive:
+        for name, content in (("a.mp4", b"film"), ("a.json", b'{"id": "a"}')):
+            item = tarfile.TarInfo(name)
+            item.size = len(content)
+            archive.addfile(item, io.BytesIO(content))
+    with pytest.raises(InputError, match=r"a\.json is no record of a clip"):
+        index_set("shards", Place(root=shards), table)
+    (shards / "a.tar").write_bytes(b"no tar" * 500)
+    with pytest.raises(InputError, match="cannot be read as a tar"):
+        index_set("shards", Place(root=shards), table)

@@ -24,3 +24,14 @@ def test_folders_of_pictures_are_found(tmp_path: Path) -> None:
     assert list(picture_folders(tmp_path)) == ["a", "a/b"]
     assert pictures_in(tmp_path, "a") == ["a/1.png", "a/2.JPG"]
     assert pictures_in(tmp_path / "a") == ["1.png", "2.JPG"]
+
+
+def test_links_that_lead_in_a_circle_are_followed_once(tmp_path: Path) -> None:
+    _touch(tmp_path, "a/1.mp4", "b/2.mp4", "a/3.png")
+    (tmp_path / "a" / "self").symlink_to(".")
+    (tmp_path / "a" / "other").symlink_to("../b")
+    (tmp_path / "b" / "back").symlink_to("../a")
+    (tmp_path / "b" / "nothing").symlink_to("nothing")
+    expected = ["a/1.mp4", "a/other/2.mp4", "b/2.mp4", "b/back/1.mp4"]
+    assert list(films_below(tmp_path)) == expected
+    assert list(picture_folders(tmp_path)) == ["a", "b/back"]

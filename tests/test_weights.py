@@ -35,11 +35,15 @@ def _folders() -> list[Path]:
 
 
 def _files() -> list[Path]:
+    """Return the weights; a detector's settings beside its network are no weights of their own."""
     return [
         path
         for folder in _folders()
         for path in sorted(folder.iterdir())
-        if path.is_file() and not path.name.endswith(".card.yaml") and path.suffix != ".md"
+        if path.is_file()
+        and not path.name.endswith(".card.yaml")
+        and path.suffix != ".md"
+        and not (path.suffix == ".json" and path.with_suffix(".onnx").is_file())
     ]
 
 

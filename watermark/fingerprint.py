@@ -20,7 +20,14 @@ import numpy.typing as npt
 from obverse.errors import ConfigError, InputError
 from obverse.media.video import read_frames
 
-__all__ = ["SAME_AT_MOST", "Fingerprint", "compare", "fingerprint", "fingerprint_frames"]
+__all__ = [
+    "SAME_AT_MOST",
+    "Fingerprint",
+    "compare",
+    "fingerprint",
+    "fingerprint_frames",
+    "hash_picture",
+]
 
 _FPS = 8  # frames a second that are averaged
 _PICTURE_PX = 32
@@ -48,9 +55,22 @@ class Fingerprint:
                 "a fingerprint needs one hash of 64 bits for each second, and one at least."
             )
 
+    def to_bytes(self) -> bytes:
+        """Return 8 bytes a second."""
+        return bytes.fromhex(self.to_hex())
+
     def to_hex(self) -> str:
         """Return 16 hexadecimal digits a second."""
         return "".join(f"{value:016x}" for value in self.seconds)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ConfigError: the bytes are not a fingerprint.
+        """
+        return cls.from_hex(data.hex())
 
     @classmethod
     def from_hex(cls, text: str) -> Self:
@@ -66,7 +86,7 @@ class Fingerprint:
         return cls(tuple(int(text[start : start + 16], 16) for start in range(0, len(text), 16)))
 
 
-def _hash(picture: npt.NDArray[np.floating]) -> int:
+def hash_picture(picture: npt.NDArray[np.generic]) -> int:
     """Return which of a picture's [32, 32] lowest DCT coefficients lie above their median."""
     low = cv2.dct(picture.astype(np.float32))[:_BAND, :_BAND].ravel()
     low[0] = np.median(low[1:])
@@ -89,14 +109,14 @@ def fingerprint_frames(frames: Iterable[npt.NDArray[np.uint8]], fps: float) -> F
     second = 0
     for index, frame in enumerate(frames):
         if int(index / fps) > second:
-            hashes.append(_hash(total / added))
+            hashes.append(hash_picture(total / added))
             total[:], added, second = 0, 0, int(index / fps)
         luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         total += cv2.resize(luma, (_PICTURE_PX, _PICTURE_PX), interpolation=cv2.INTER_AREA)
         added += 1
     # A last piece under half a second says little; it counts only where there is nothing else.
     if added and (not hashes or added >= fps / 2):
-        hashes.append(_hash(total / added))
+        hashes.append(hash_picture(total / added))
     if not hashes:
         raise InputError("there are no frames to take a fingerprint of.")
     return Fingerprint(tuple(hashes))

@@ -37,7 +37,7 @@ __all__ = ["corpus"]
 )
 @click.option("--identities", type=int, help="How many sitters.")
 @click.option("--voices", type=int, help="How many of the bundled voices.")
-@click.option("--methods", help="Generator methods with commas between, such as talk,reenact.")
+@click.option("--methods", help="Generator methods with commas between: talk,reenact,dub,swap.")
 @click.option("--sentences", type=int, help="Sentences for each sitter and voice.")
 @click.option(
     "--voices-each", type=int, help="How many of its split's voices a sitter speaks with; all."
@@ -80,15 +80,18 @@ def corpus(
     each method, through the same door. No identity, voice or sentence is in two splits. A run that
     was stopped or killed goes on where it was when it is started again.
 
+    The methods talk and reenact animate a still; dub and swap edit the pristine film. For swap,
+    which lends faces, each split has two people at least.
+
     With --pristine the people are those of your own recordings: each recording is encoded anew and
-    marked as a synthetic clip is, and a still out of it is made to speak.
+    marked as a synthetic clip is, and a still out of it is made to speak, or it is edited.
 
     Exit codes: 0 done; 1 some clips could not be made; 2 could not be done.
 
     \b
     Example:
       obverse corpus plan.yaml -o corpus
-      obverse corpus --identities 20 --voices 9 --methods talk,reenact --seconds 3 -o corpus
+      obverse corpus --identities 20 --voices 9 --methods talk,dub,swap --seconds 3 -o corpus
       obverse corpus --pristine recordings --rights consented --seconds 6 -o corpus
     """
     from obverse.generator.corpus import Plan, build_corpus

@@ -263,8 +263,7 @@ def check(
 
 def _content() -> "Fingerprinting":
     from obverse.datasets.check import Fingerprinting
-    from obverse.datasets.footage import footage_form, read_footage
-    from obverse.datasets.table import clip_path
+    from obverse.datasets.footage import Footage
     from obverse.watermark.fingerprint import (
         SAME_AT_MOST,
         Fingerprint,
@@ -274,9 +273,11 @@ def _content() -> "Fingerprinting":
     )
 
     def of(clip: "Clip", folder: Path) -> tuple[int, ...]:
-        if footage_form(clip, folder) == "film":
-            return fingerprint(clip_path(clip, folder)).seconds
-        return fingerprint_frames(read_footage(clip, folder), _FPS).seconds
+        footage = Footage.of(clip, folder)
+        if footage.form == "film":
+            with footage.film() as path:
+                return fingerprint(path).seconds
+        return fingerprint_frames(footage.frames(), _FPS).seconds
 
     def distance(one: Sequence[int], other: Sequence[int]) -> float:
         return compare(Fingerprint(tuple(one)), Fingerprint(tuple(other)))

@@ -16,6 +16,7 @@ from obverse.errors import OutputExistsError
 
 if TYPE_CHECKING:
     from obverse.clip import Clip
+    from obverse.eval.shortcuts import ShortcutAudit
     from obverse.eval.summary import Summary
     from obverse.generator.plan import CorpusPlan
 
@@ -28,7 +29,8 @@ PAGE, SHEET, LABELS_CSV, LABELS_HTML = (
     "labels.html",
 )
 CORPUS, DETECTOR, SCORES, SUMMARY = "corpus", "detector", "scores.parquet", "summary.json"
-_OWN = (PAGE, SHEET, LABELS_CSV, LABELS_HTML, CORPUS, DETECTOR, SCORES, SUMMARY)
+SHORTCUTS = "shortcuts"
+_OWN = (PAGE, SHEET, LABELS_CSV, LABELS_HTML, CORPUS, DETECTOR, SCORES, SUMMARY, SHORTCUTS)
 _SEED = 743  # draws women and men of several ages and origins, whose voices suit them
 _SECONDS = 4.0  # of each clip
 _MOMENTS = 4  # of each clip on the contact sheet
@@ -43,6 +45,7 @@ class DemoReport:
     well: int  # clips whose manifest is trusted and matches their mark
     failed: Mapping[str, str]  # clips that could not be made
     summary: "Summary"
+    shortcuts: tuple[str, ...]  # cues that tell the labels apart
     seconds: float
 
 
@@ -104,6 +107,7 @@ def run_demo(
             found[clip.id] = look(corpus / clip.path)
             tell(len(found), len(made.clips))
     _sheet(made.clips, corpus, folder / SHEET)
+    audit = _audit(made.clips, corpus, folder / SHORTCUTS)
     # As small as a first look needs: a ResNet of 0.4 M parameters, half the frames, small crops.
     config = TrainConfig(
         backbone="test_resnet",
@@ -141,6 +145,8 @@ def run_demo(
         corpus,
         sheet=SHEET,
         summary=summary,
+        audit=audit,
+        shortcuts=f"{SHORTCUTS}/index.html",
         detector={
             "network": f"{config.backbone}, from scratch",
             "sees": f"crops of the face, {config.recipe.size_px} px",
@@ -152,7 +158,24 @@ def run_demo(
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
     well = sum(item.well for item in found.values())
-    return DemoReport(folder / PAGE, len(made.clips), well, made.failed, summary, seconds)
+    return DemoReport(
+        folder / PAGE, len(made.clips), well, made.failed, summary, audit.flagged, seconds
+    )
+
+
+def _audit(clips: Sequence["Clip"], corpus: Path, folder: Path) -> "ShortcutAudit":
+    """Ask what tells the labels apart without a look at the faces, and leave a report."""
+    from obverse.eval.cues import read_cues
+    from obverse.eval.report import origin_of, write_report
+    from obverse.eval.shortcut_report import audit_report
+    from obverse.eval.shortcuts import audit_cues
+
+    with progress_bar("shortcuts", "clip") as tell:
+        cues = read_cues(clips, corpus, cache=False, progress=tell)
+    audit = audit_cues(clips, cues)
+    origin = origin_of([corpus / "clips.parquet"], f"obverse eval shortcuts {corpus}")
+    write_report(folder, audit_report(audit, "the demo's corpus", origin))
+    return audit
 
 
 def _require_place(folder: Path, *, force: bool) -> None:
@@ -247,6 +270,7 @@ def demo(
             "well": report.well,
             "failed": dict(report.failed),
             "summary": report.summary.to_json(),
+            "shortcuts": list(report.shortcuts),
             "seconds": round(report.seconds, 1),
         }
         click.echo(json.dumps(facts, indent=2))
@@ -257,6 +281,7 @@ def demo(
             f"clips      {report.clips}, {report.well} with a trusted manifest and a mark that "
             "match"
         )
+        click.echo(f"shortcuts  {', '.join(report.shortcuts) or 'none found'}")
         click.echo(
             f"detector   AUC {area} on {report.summary.identities} sitters that it never met"
         )
@@ -266,6 +291,10 @@ def demo(
         click.echo(
             f"  obverse detect {folder / CORPUS / 'clips.parquet'} --run {folder / DETECTOR} "
             "--split test"
+        )
+        click.echo(
+            f"  obverse eval metrics {folder / SCORES} --split test "
+            f"--labels {folder / CORPUS / 'clips.parquet'}"
         )
         click.echo("  obverse sitter --seed 7 -o face.png")
         click.echo("  obverse generate face.png voice.wav -o clip.mp4 --rights synthetic")

@@ -16,6 +16,8 @@ import jinja2
 import obverse
 from obverse.audit.inspection import Inspection
 from obverse.clip import Clip, Score
+from obverse.eval.shortcut_report import shown_findings, verdict_line
+from obverse.eval.shortcuts import BAND, ShortcutAudit
 from obverse.eval.summary import Summary
 
 __all__ = ["DemoClip", "labels_csv", "labels_html", "page_html"]
@@ -24,6 +26,7 @@ _COLUMNS = (
     "id", "label", "kind", "method", "identity", "speaker", "split", "seconds",
     "manifest", "mark", "match", "score",
 )  # fmt: skip
+_CUES_SHOWN = 8  # those that tell most
 _WORDS = {True: "yes", False: "NO", None: "unknown"}
 
 
@@ -79,6 +82,8 @@ def page_html(
     *,
     sheet: str,
     summary: Summary,
+    audit: ShortcutAudit,
+    shortcuts: str,
     detector: dict[str, Any],
     seconds: float,
 ) -> str:
@@ -90,6 +95,8 @@ def page_html(
         corpus: the corpus's folder, inside `folder`.
         sheet: name of the contact sheet's file in `folder`.
         summary: the detector's result on the test split.
+        audit: what tells the labels apart without a look at the faces.
+        shortcuts: name of the audit's page in `folder`.
         detector: name and value of what is worth knowing of the detector's training.
         seconds: how long the demo took.
     """
@@ -112,6 +119,11 @@ def page_html(
         rows=[item.cells() for item in clips],
         sheet=sheet,
         summary=summary,
+        audit=audit,
+        band=BAND,
+        verdict=verdict_line(audit),
+        findings=shown_findings(audit)[:_CUES_SHOWN],
+        shortcuts=shortcuts,
         detector=detector,
         well=sum(item.found.well for item in clips),
         dots=_dots(scored),

@@ -10,7 +10,9 @@ import click
 
 from obverse.cli.progress import progress_bar
 from obverse.clip import Clip, Score
-from obverse.datasets.table import clip_path, read_clips, write_scores
+from obverse.datasets.footage import Footage, Source
+from obverse.datasets.table import read_clips, write_scores
+from obverse.datasets.walk import PICTURES
 from obverse.errors import InputError, ObverseError, OutputExistsError
 from obverse.eval.summary import Summary, summarise
 from obverse.media.container import require_file
@@ -111,13 +113,14 @@ def detect(
         write_scores(output, _once(scores), force=force)
     folder = Path() if table is None else table.parent
     if explain is not None:
-        places = [clip_path(clip, folder) for clip in clips] or list(films)
+        places: list[Source] = [Footage.of(clip, folder) for clip in clips] or list(films)
         masks = [folder / c.mask_path if c.mask_path else None for c in clips] or [None] * len(
             films
         )
         _explain(explain, detector, places, masks, scores, crops)
-    summary = summarise(clips, scores, seed=seed) if clips else None
-    paths = [clip.path for clip in clips] or [str(path) for path in films]
+    summary = summarise(clips, scores, judged=detector.judges, seed=seed) if clips else None
+    paths = [str(Footage(Path(clip.path), clip.member)) for clip in clips]
+    paths = paths or [str(path) for path in films]
     rows = [to_json(path, item, detector) for path, item in zip(paths, scores, strict=True)]
     if as_json and table is None and len(files) == 1 and not files[0].is_dir():
         click.echo(json.dumps(rows[0]))
@@ -149,8 +152,9 @@ def _print(
         click.echo(said)
     click.echo(rows[0]["meaning"], err=True)
     if summary is not None:
+        by = "" if summary.judged == "picture" else " (picture or sound)"
         click.echo(
-            f"{summary.synthetic} synthetic and {summary.pristine} pristine clips of "
+            f"{summary.synthetic} synthetic{by} and {summary.pristine} pristine clips of "
             f"{summary.identities} identities; {summary.missing} missing, {summary.errors} in error"
         )
         if summary.auc is not None:
@@ -165,7 +169,7 @@ def _once(scores: Sequence[Score]) -> list[Score]:
 def _explain(
     folder: Path,
     detector: "Detector | Fusion",
-    paths: Sequence[Path],
+    paths: Sequence[Source],
     masks: Sequence[Path | None],
     scores: Sequence[Score],
     crops: Path | None,
@@ -180,7 +184,9 @@ def _explain(
         for done, number in enumerate(shown, start=1):
             mask_path = masks[number]
             mask = None
-            if mask_path is not None and mask_path.is_file():
+            # Some sets' masks are films, frame by frame; these are not compared with.
+            pictured = mask_path is not None and mask_path.suffix.lower() in PICTURES
+            if mask_path is not None and pictured and mask_path.is_file():
                 mask = read_still(mask_path)[..., 0]
             place = folder / scores[number].clip[:16] if len(paths) > 1 else folder
             try:

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import click
 
+from obverse.cli.eval_attack import attack
+from obverse.cli.eval_matrix import matrix
+from obverse.cli.eval_scores import compare, metrics
+from obverse.cli.eval_shortcuts import shortcuts
 from obverse.cli.progress import progress_bar
+from obverse.cli.robust import robust
 
 __all__ = ["evaluate"]
 
@@ -18,8 +23,16 @@ def evaluate() -> None:
 
     Example:
 
-        obverse eval realism clips
+        obverse eval metrics scores.parquet --labels clips.parquet
     """
+
+
+evaluate.add_command(metrics)
+evaluate.add_command(compare)
+evaluate.add_command(shortcuts)
+evaluate.add_command(robust)
+evaluate.add_command(attack)
+evaluate.add_command(matrix)
 
 
 @evaluate.command()
@@ -71,15 +84,15 @@ def realism(
     from obverse.eval.realism import UNSTEADY, find_clips, measure_clips
     from obverse.eval.realism_report import (
         format_table,
-        require_place,
         score_absent,
         write_report,
     )
     from obverse.eval.realism_table import summarise_realism
     from obverse.eval.realism_tracks import read_tracks
+    from obverse.eval.report import require_place
 
     if output is not None:
-        require_place(output, force=force)
+        require_place(output, force=force, holds="realism.json")
     paths = find_clips(folder)
     beside = None if real is None else find_clips(real)
     with progress_bar("realism", "clip") as tell:

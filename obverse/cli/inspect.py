@@ -5,22 +5,26 @@ import sys
 from pathlib import Path
 
 import click
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from obverse.audit.inspection import Inspection, look, payload_hex
-from obverse.errors import InputError
+from obverse.errors import InputError, ProvenanceError
 from obverse.media.container import require_file
-from obverse.provenance.identity import default_anchors
+from obverse.provenance.identity import default_anchors, default_time_stamp_anchors
+from obverse.provenance.pem import read_anchors
 from obverse.watermark.extract import MarkReading
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "printable", "read_roots"]
 
 _STATES = {
     "trusted": "intact, and signed by somebody you trust",
     "valid": "intact, but nobody you trust vouches for the signer",
     "invalid": "broken: the file or its history was altered, or the manifest cannot be read",
     "absent": "there is none, which proves nothing about the file",
+}
+_REVOCATIONS = {
+    "good": "no, says the signer's authority",
+    "revoked": "YES, says the signer's authority",
+    "unknown": "unknown: the signer's authority names no responder, or it does not answer",
 }
 _UNDECODED = "not looked for: the picture is damaged and cannot be decoded"
 
@@ -35,11 +39,23 @@ _UNDECODED = "not looked for: the picture is damaged and cannot be decoded"
     type=click.Path(path_type=Path),
     help="PEM file of roots to trust as well as this installation's own; may be repeated.",
 )
-def inspect(file: Path, as_json: bool, anchors: tuple[Path, ...]) -> None:
+@click.option(
+    "--trust-tsa",
+    "stamping",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="PEM file of roots whose time stamps to trust; may be repeated.",
+)
+@click.option(
+    "--online", is_flag=True, help="Ask the signer's authority whether its certificate was revoked."
+)
+def inspect(
+    file: Path, as_json: bool, anchors: tuple[Path, ...], stamping: tuple[Path, ...], online: bool
+) -> None:
     """Show FILE's manifest, its mark, and whether they belong together.
 
     FILE is a film, a still or a sound file. The manifest's state is trusted, valid (intact, signer
-    unknown), invalid or absent. Nothing is fetched from the network.
+    unknown), invalid or absent. Nothing is fetched from the network without --online.
 
     Exit codes: 0 all is well; 1 something is absent or wrong; 2 FILE cannot be read.
 
@@ -49,32 +65,28 @@ def inspect(file: Path, as_json: bool, anchors: tuple[Path, ...]) -> None:
       obverse inspect clip.mp4 --json --trust newsroom-root.pem
     """
     require_file(file)
-    trusted = b"\n".join([default_anchors(), *map(_roots, anchors)])
-    found = look(file, trusted)
+    trusted = b"\n".join([default_anchors(), *(read_roots(path, "--trust") for path in anchors)])
+    stamped = b"\n".join(
+        [default_time_stamp_anchors(), *(read_roots(path, "--trust-tsa") for path in stamping)]
+    )
+    found = look(file, trusted, time_stamp_anchors=stamped.strip(), online=online)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, sort_keys=False))
     else:
         for name, text in _lines(found):
-            click.echo(f"{name:<9} {_printable(text)}".rstrip())
+            click.echo(f"{name:<9} {printable(text)}".rstrip())
     sys.exit(0 if found.well else 1)
 
 
-def _roots(path: Path) -> bytes:
-    """Return a file's PEM certificates, and nothing else that stands in it."""
+def read_roots(path: Path, option: str) -> bytes:
+    """Return the PEM roots of a file that an option names; its errors name the option."""
     try:
-        certificates = x509.load_pem_x509_certificates(path.read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read for --trust ({error.strerror}); give a PEM file."
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            f"{path} holds no PEM certificate that can be read; give --trust a PEM file of roots."
-        ) from error
-    return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
+        return read_anchors(path)
+    except ProvenanceError as error:  # a file that the user named, as any other input
+        raise InputError(f"{option}: {error}") from error
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A manifest is a stranger's text; it shall not move the cursor or start a line of its own."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
@@ -94,6 +106,11 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
     if manifest.created:
         what = manifest.digital_source_type or "no source type stated"
         lines.append(("created", f"{manifest.created}, {what}, by {manifest.generator}"))
+    if manifest.time_stamp:
+        worth = "" if manifest.time_stamp_trusted else ", by an authority that you do not trust"
+        lines.append(("stamped", manifest.time_stamp + worth))
+    if manifest.revocation != "not asked":
+        lines.append(("revoked", _REVOCATIONS[manifest.revocation]))
     lines.append(("mark", _mark_line(mark) if found.decoded else _UNDECODED))
     if found.match is not None or (manifest.payload is not None and mark is not None):
         lines.append(("match", _match_line(found)))

@@ -27,7 +27,11 @@ VERBS = {
     "export": "Write a trained detector as one ONNX file.",
     "detect": "Score clips with a detector.",
     "mark": "Put a watermark into a video, or read it.",
+    "recover": "Find the manifest that a clip lost.",
     "inspect": "Show a file's manifest and mark, and whether they belong together.",
+    "identity": "Show and change who signs clips here.",
+    "registry": "Count what is registered here, or copy it.",
+    "audit": "Give one verdict on a clip, and a report of all that it tells.",
     "eval": "Measure clips, each measurement a table with intervals.",
     "doctor": "Say what this machine lacks and how to mend it.",
 }
@@ -71,8 +75,10 @@ def cli() -> None:
 
 def _interruptible(arguments: list[str] | None) -> None:
     """Run the group; click's own exit code for Ctrl-C is 1, which here says something else."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        status = cli.main(args=arguments, prog_name="obverse", standalone_mode=False)
+        # As the context's object, so that a report can say by which command it was made.
+        status = cli.main(args=given, prog_name="obverse", standalone_mode=False, obj=given)
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:

@@ -65,9 +65,33 @@ def train() -> None:
     help="Start from the hub's weights, or from none; the large tier starts from them.",
 )
 @click.option(
+    "--begin",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Weights that the backbone starts from, .safetensors or .pth, torchvision's too.",
+)
+@click.option(
     "--tune",
     type=click.Choice(["all", "norms", "head"]),
     help="What of the backbone is trained.",
+)
+@click.option(
+    "--leave-out",
+    "left_out",
+    multiple=True,
+    metavar="METHOD",
+    help="A generator method whose clips are not learned, to be tested on; may be repeated.",
+)
+@click.option(
+    "--blends",
+    type=float,
+    help="Share of a batch that are self-blended crops, for frame and frequency.",
+)
+@click.option(
+    "--blend-too",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A folder of pristine films or pictures that are learned blended with themselves.",
 )
 @click.option("--epochs", type=int, help="At most so many.")
 @click.option("--steps", type=int, help="Batches of an epoch.")
@@ -75,6 +99,7 @@ def train() -> None:
 @click.option("--learning-rate", type=float, help="At its peak.")
 @click.option("--frames", "moments", type=int, help="Moments of a clip that are looked at.")
 @click.option("--crop", "size_px", type=int, help="Pixels of a crop's side.")
+@click.option("--view", "view_px", type=int, help="Pixels of its middle that are looked at.")
 @click.option(
     "--calibration",
     type=click.Choice(["platt", "temperature", "isotonic"]),
@@ -99,6 +124,9 @@ def detector(
     kind: str,
     tier: str,
     members: tuple[Path, ...],
+    left_out: tuple[str, ...],
+    blend_too: Path | None,
+    begin: Path | None,
     moments: int | None,
     size_px: int | None,
     crops: Path | None,
@@ -117,6 +145,9 @@ def detector(
     Examples:
 
         obverse train detector --data corpus/clips.parquet --kind frame -o run
+
+        obverse train detector --data corpus/clips.parquet --blends 0.5 --blend-too photographs -o
+        run
 
         obverse train detector --data photographs/ --kind selfblend -o blend
 
@@ -142,7 +173,19 @@ def detector(
         raise ConfigError(
             f"{data} is a folder; a detector of kind {kind} needs a table of clips of both labels."
         )
-    clips = clips_of_folder(data) if folder else read_clips(data)
+    clips = list(clips_of_folder(data) if folder else read_clips(data))
+    if strange := set(left_out) - {clip.method for clip in clips}:
+        raise ConfigError(
+            f"--leave-out names {', '.join(sorted(strange))}, of which {data} has no clips."
+        )
+    clips = [clip for clip in clips if clip.method not in left_out]
+    if blend_too is not None:
+        if not config.blends:
+            raise ConfigError("--blend-too gives pictures to blend; give --blends a share as well.")
+        clips += [
+            clip.replace(split="train", path=str((blend_too / clip.path).absolute()))
+            for clip in clips_of_folder(blend_too)
+        ]
     with _bars() as progress:
         report = train_detector(
             clips,
@@ -151,6 +194,7 @@ def detector(
             config,
             force=force,
             crops=crops,
+            begin=begin,
             workers=workers,
             progress=progress,
         )

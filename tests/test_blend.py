@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from obverse.detector.selfblend import blend_with_itself
+from obverse.detector.blend import blend_with_itself
 from obverse.faces.pose import canonical_face
 
 SIDE = 128

@@ -1,0 +1,257 @@
+"""From a clip whose manifest was stripped back to the manifest, and whether it is this clip's.
+
+The mark leads to what was registered with it; where no mark can be read, what the clip shows and
+says does. Anybody can copy a mark onto another clip, so a manifest that was found is compared with
+the content: by the sketch that was registered, which also tells crops, else by the fingerprint that
+is signed in the manifest.
+"""
+
+import base64
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from obverse.errors import ConfigError, InputError, ObverseError, ProvenanceError
+from obverse.media.still import read_still
+from obverse.media.video import probe
+from obverse.provenance.isolation import limit_resources, verify_store_isolated
+from obverse.provenance.registry import ManifestRecord, Registry
+from obverse.provenance.verify import ManifestReport
+from obverse.watermark.carriers import DEFAULT_KEY
+from obverse.watermark.extract import extract, extract_frames
+from obverse.watermark.fingerprint import SAME_AT_MOST, Fingerprint, compare
+from obverse.watermark.sketch import Placement, Sketch, locate, sketch, sketch_frames
+from obverse.watermark.sound_fingerprint import (
+    LEAST_SOUND_SECONDS,
+    SAME_SOUND_AT_MOST,
+    SoundFingerprint,
+    compare_sound,
+    fingerprint_sound,
+)
+
+__all__ = [
+    "Evidence",
+    "Recovery",
+    "gather",
+    "gather_isolated",
+    "recover",
+]
+
+FoundBy = Literal["mark", "picture", "sound"]
+Content = Literal["matches", "does not match", "not comparable"]
+
+_MODULE = "obverse.audit.recovery"
+_CANNOT_READ = 2
+_MEMORY_BYTES = 6 << 30  # decoders and the mark's search of a large film
+_SECONDS = 300.0
+_MOST = 10  # candidates that are compared with the content
+_STILL_FPS = 25.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evidence:
+    """What of a clip can be looked up."""
+
+    payload: int | None  # the mark's
+    drawn: Sketch | None  # None for sound alone
+    heard: SoundFingerprint | None  # None for what is silent or too short
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "payload": self.payload,
+            "drawn": None
+            if self.drawn is None
+            else base64.b64encode(self.drawn.to_bytes()).decode(),
+            "heard": None if self.heard is None else self.heard.to_hex(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` made."""
+        drawn, heard = values["drawn"], values["heard"]
+        return cls(
+            values["payload"],
+            None if drawn is None else Sketch.from_bytes(base64.b64decode(drawn)),
+            None if heard is None else SoundFingerprint.from_hex(heard),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recovery:
+    """A manifest that a clip led to."""
+
+    record: ManifestRecord
+    found_by: FoundBy
+    manifest: ManifestReport  # what the stored manifest is worth
+    content: Content  # whether it is this clip's
+    placement: Placement | None  # where the clip lies in what was released
+    picture_distance: float | None
+    sound_distance: float | None
+
+    @property
+    def well(self) -> bool:
+        """Whether the manifest is trusted and this clip's."""
+        return self.manifest.state == "trusted" and self.content == "matches"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        placed = self.placement
+        return {
+            "found_by": self.found_by,
+            "content": self.content,
+            "manifest": {
+                "id": self.record.id,
+                "state": self.manifest.state,
+                "signer": self.manifest.signer,
+                "created": self.manifest.created,
+                "failures": list(self.manifest.failures),
+            },
+            "clip": self.record.clip_id,
+            "payload": f"{self.record.payload:016x}",
+            "label": dict(self.manifest.label),
+            "picture_distance": self.picture_distance,
+            "sound_distance": self.sound_distance,
+            "placement": None if placed is None else dataclasses.asdict(placed),
+        }
+
+
+def gather(path: Path, key: bytes = DEFAULT_KEY) -> Evidence:
+    """Read a clip's mark and what it shows and says, in this process.
+
+    Raises:
+        InputError: the file is no film, still or sound that can be read.
+    """
+    heard = fingerprint_sound(path)
+    if heard is not None and heard.seconds < LEAST_SOUND_SECONDS:
+        heard = None
+    try:
+        probe(path)
+    except InputError:
+        try:
+            still = read_still(path)
+        except InputError:
+            if heard is None:
+                raise
+            return Evidence(None, None, heard)
+        found = extract_frames([still], key)
+        return Evidence(found.payload, sketch_frames([still], _STILL_FPS), None)
+    return Evidence(extract(path, key).payload, sketch(path), heard)
+
+
+def gather_isolated(
+    path: Path, key: bytes = DEFAULT_KEY, *, timeout_seconds: float = _SECONDS
+) -> Evidence:
+    """Do what `gather` does, in a child process with limits on time and memory.
+
+    Raises:
+        InputError: the file cannot be read, or brings the child down.
+        ProvenanceError: the child could not be started.
+    """
+    request = {"path": str(path.resolve()), "key": key.hex(), "seconds": timeout_seconds}
+    try:
+        child = subprocess.run(
+            # -P: the folder we happen to stand in is not searched for modules.
+            [sys.executable, "-P", "-m", _MODULE],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"reading {path} took longer than {timeout_seconds:g} seconds; give a shorter clip."
+        ) from error
+    except OSError as error:
+        raise ProvenanceError(
+            f"no process could be started to read {path}: {error.strerror}."
+        ) from error
+    if child.returncode == _CANNOT_READ:
+        raise InputError(child.stderr.decode(errors="replace").strip())
+    if child.returncode != 0:
+        raise InputError(f"reading {path} ended with code {child.returncode}; it may be damaged.")
+    return Evidence.from_dict(json.loads(child.stdout))
+
+
+def recover(
+    evidence: Evidence, registry: Registry, anchors: bytes | None = None, *, most: int = _MOST
+) -> list[Recovery]:
+    """Return the manifests that a clip leads to: those of its content first, then the newest.
+
+    Args:
+        evidence: of the clip.
+        registry: where manifests are looked for.
+        anchors: PEM roots whose signers are trusted; None is this installation's own.
+        most: manifests to return.
+
+    Raises:
+        ProvenanceError: the registry cannot be read.
+    """
+    found = [
+        _compared(record, by, evidence, anchors)
+        for record, by in _candidates(evidence, registry, most)
+    ]
+    order = {"matches": 0, "not comparable": 1, "does not match": 2}
+    return sorted(found, key=lambda each: order[each.content])
+
+
+def _candidates(
+    evidence: Evidence, registry: Registry, most: int
+) -> list[tuple[ManifestRecord, FoundBy]]:
+    found: dict[str, tuple[ManifestRecord, FoundBy]] = {}
+    if evidence.payload is not None:
+        for record in registry.by_payload(evidence.payload, limit=most):
+            found[record.id] = (record, "mark")
+    if not found and evidence.drawn is not None:
+        shown = evidence.drawn.fingerprint.to_bytes()
+        for near in registry.nearest(shown, "picture", at_most=SAME_AT_MOST, limit=most):
+            found.setdefault(near.record.id, (near.record, "picture"))
+    if not found and evidence.heard is not None:
+        said = evidence.heard.to_bytes()
+        for near in registry.nearest(said, "sound", at_most=SAME_SOUND_AT_MOST, limit=most):
+            found.setdefault(near.record.id, (near.record, "sound"))
+    return list(found.values())
+
+
+def _compared(
+    record: ManifestRecord, by: FoundBy, evidence: Evidence, anchors: bytes | None
+) -> Recovery:
+    report = verify_store_isolated(record.manifest, anchors)
+    placement = picture = sound = None
+    same: bool | None = None
+    try:
+        if evidence.drawn is not None and record.sketch is not None:
+            placement = locate(Sketch.from_bytes(record.sketch), evidence.drawn)
+            picture, same = placement.distance, placement.same
+        elif evidence.drawn is not None and (report.fingerprint or record.fingerprint):
+            signed = Fingerprint.from_bytes(report.fingerprint or record.fingerprint or b"")
+            picture = compare(signed, evidence.drawn.fingerprint)
+            # Far may be a crop, of which this fingerprint can say nothing.
+            same = True if picture <= SAME_AT_MOST else None
+        if evidence.heard is not None and record.sound is not None:
+            sound = compare_sound(SoundFingerprint.from_bytes(record.sound), evidence.heard)
+            if evidence.drawn is None:
+                same = sound <= SAME_SOUND_AT_MOST
+    except ConfigError as error:
+        raise ProvenanceError(f"what was registered for {record.id} is damaged: {error}") from error
+    content: Content = "not comparable" if same is None else "matches" if same else "does not match"
+    return Recovery(record, by, report, content, placement, picture, sound)
+
+
+def _child() -> int:
+    request = json.loads(sys.stdin.read())
+    limit_resources(request["seconds"], _MEMORY_BYTES)
+    try:
+        evidence = gather(Path(request["path"]), bytes.fromhex(request["key"]))
+    except ObverseError as error:
+        sys.stderr.write(str(error))
+        return _CANNOT_READ
+    sys.stdout.write(json.dumps(evidence.to_dict()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_child())

@@ -1,0 +1,110 @@
+"""Writes trained runs as the weights that ship.
+
+`python -m obverse.detector.ship --member frame RUN --member sync RUN --fusion RUN -o
+detector/weights`: each member is exported under its name, and the fusion names them, so that no
+network ships twice. What a test of them found goes on their cards afterwards, with `--results`.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from obverse.detector.calibration import Calibration
+from obverse.detector.export import export
+from obverse.detector.runs import CALIBRATION, CARD, read_config
+from obverse.errors import InputError, ObverseError
+from obverse.weights import sha256_file
+
+__all__ = ["main", "ship", "state_results"]
+
+LICENCE = "Apache-2.0"
+MADE_BY = "make weights (the commands stand in the Makefile)"
+FUSION = "fusion.json"
+
+
+def ship(members: Mapping[str, Path], fusion: Path, folder: Path) -> None:
+    """Export members as `NAME.onnx`, and their fusion as `fusion.json` which names them.
+
+    Args:
+        members: runs by the names they get.
+        fusion: the run of their fusion.
+        folder: where to.
+
+    Raises:
+        InputError: the fusion is of other runs.
+    """
+    config = read_config(fusion)
+    digests = {_digest(run): name for name, run in members.items()}
+    copies = [_digest(fusion / member) for member in config["members"]]
+    if set(copies) != set(digests) or len(copies) != len(digests):
+        raise InputError(f"{fusion} fuses other runs than {', '.join(members)}; fuse these.")
+    for name, run in members.items():
+        export(run, folder / f"{name}.onnx", force=True)
+        _state(folder / f"{name}.card.yaml", {"licence": LICENCE, "made_by": MADE_BY})
+    names = [f"{digests[copy]}.onnx" for copy in copies]
+    calibration = Calibration.load(fusion / CALIBRATION).to_json()
+    path = folder / FUSION
+    values = {**config, "members": names, "calibration": calibration}
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    card: dict[str, Any] = yaml.safe_load((fusion / CARD).read_text(encoding="utf-8"))
+    first = yaml.safe_load((folder / f"{names[0]}").with_suffix(".card.yaml").read_text("utf-8"))
+    card |= {
+        "name": path.stem,
+        "file": path.name,
+        "sha256": sha256_file(path),
+        "licence": LICENCE,
+        "made_by": MADE_BY,
+        "source": first["source"],
+        "preprocessing": f"that of its members, {' and '.join(names)}",
+        "results": {"note": "its members' and its own tests stand in docs/detectors.md"},
+    }
+    _write(path.with_suffix(".card.yaml"), card)
+
+
+def state_results(folder: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put what a test found on the cards, by the weights' names."""
+    for name, found in results.items():
+        path = folder / f"{name}.card.yaml"
+        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _state(path, {"results": {**card["results"], **found}})
+
+
+def _digest(run: Path) -> str:
+    card = yaml.safe_load((run / CARD).read_text(encoding="utf-8"))
+    return str(card["sha256"])
+
+
+def _state(path: Path, values: Mapping[str, Any]) -> None:
+    _write(path, {**yaml.safe_load(path.read_text(encoding="utf-8")), **values})
+
+
+def _write(path: Path, card: Mapping[str, Any]) -> None:
+    text = yaml.safe_dump(dict(card), sort_keys=False, width=100, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Write the weights that ship, or what a test of them found."""
+    parser = argparse.ArgumentParser(description="The detectors that ship.")
+    parser.add_argument("--member", nargs=2, action="append", default=[], metavar=("NAME", "RUN"))
+    parser.add_argument("--fusion", type=Path, metavar="RUN")
+    parser.add_argument("--results", type=Path, metavar="YAML", help="name -> what was measured")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    try:
+        if options.fusion is not None:
+            options.output.mkdir(parents=True, exist_ok=True)
+            members = {name: Path(run) for name, run in options.member}
+            ship(members, options.fusion, options.output)
+        if options.results is not None:
+            state_results(options.output, yaml.safe_load(options.results.read_text("utf-8")))
+    except ObverseError as error:
+        parser.exit(2, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

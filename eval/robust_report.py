@@ -1,0 +1,240 @@
+"""What is left of a sweep: `scores.parquet`, `table.csv`, `summary.json` and plots, in a folder."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from obverse.eval.conditions import Grid
+from obverse.eval.metrics import Interval
+from obverse.eval.robust import Row
+from obverse.eval.robust_table import CHANGE_MOST, Line, MarkFinding, Overall, RobustTable
+
+__all__ = ["format_table", "write_report"]
+
+BLUE, ORANGE, GREY = "#2f6db3", "#d9822b", "#8a8a8a"
+SUFFIXES = (".svg", ".png")
+
+
+def format_table(table: RobustTable) -> str:
+    """Return the table of all methods as aligned text, then AUCs by method."""
+    head = ("condition", "AUC", "95 % interval", "change", "95 % interval", "EER", "cannot tell")
+    lines: list[tuple[str, ...]] = [(*head, "clips", "missing", "error")]
+    for line in table.lines:
+        if line.method is None:
+            lines.append(_cells(line))
+    text = _aligned(lines)
+    methods = sorted({line.method for line in table.lines if line.method is not None})
+    if methods:
+        by = {(line.condition, line.method): line for line in table.lines}
+        names = [line.condition for line in table.lines if line.method is None]
+        rows = [("AUC by method", *methods)]
+        for name in names:
+            found = [by[name, method].auc for method in methods]
+            rows.append((name, *("-" if each is None else str(each) for each in found)))
+        text += "\n\n" + _aligned(rows)
+    if table.overall is not None:
+        text += "\n\n" + _about_all(table.overall)
+    if table.marks is not None:
+        text += "\n\n" + _about_marks(table.marks)
+    return text
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    def bounds(interval: Interval | None) -> str:
+        return "" if interval is None else f"[{interval.low:.3f}, {interval.high:.3f}]"
+
+    def number(value: float | None, sign: str = "") -> str:
+        return "-" if value is None else f"{value:{sign}.3f}"
+
+    return (
+        line.condition,
+        number(None if line.auc is None else line.auc.value),
+        bounds(line.auc),
+        number(None if line.change is None else line.change.value, "+"),
+        bounds(line.change),
+        number(line.eer),
+        number(line.cannot_tell),
+        f"{line.synthetic}+{line.pristine}",
+        str(line.missing),
+        str(line.errors),
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            f"{cell:<{width}}" if i == 0 else f"{cell:>{width}}"
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _about_all(overall: Overall) -> str:
+    if overall.corruption_error is None or overall.relative_error is None:
+        said = "mean corruption error: not known, too few clips have a score everywhere"
+    else:
+        said = (
+            f"mean corruption error {overall.corruption_error}, {overall.relative_error} more than "
+            f"undistorted ({len(overall.families)} families, {overall.clips} clips)"
+        )
+    names = [f"{name} ({family})" for family, name in overall.broken_by.items() if name is not None]
+    if not names:
+        return f"{said}\nbroken by none of them"
+    rest = [name for name in names if not name.startswith(f"{overall.first} ")]
+    said += f"\nfirst broken by {overall.first}"
+    return said + (f"; also by {', '.join(rest)}" if rest else "")
+
+
+def _about_marks(marks: MarkFinding) -> str:
+    said = f"marks: nothing was found in {marks.removed} of {marks.of} unmarked copies"
+    if marks.z_median is not None:
+        said += f" (median z {marks.z_median:.1f})"
+    change = marks.largest_change
+    if change is None:
+        return said
+    answer = {"yes": "stays", "no": "does not stay", "cannot tell": "cannot be told to stay"}
+    return (
+        f"{said}; the largest change of the AUC is {change.value:+.3f} "
+        f"[{change.low:+.3f}, {change.high:+.3f}], which {answer[marks.below or 'cannot tell']} "
+        f"below {CHANGE_MOST}"
+    )
+
+
+def write_report(folder: Path, grid: Grid, rows: Sequence[Row], table: RobustTable) -> None:
+    """Write scores, table, summary and plots, each whole; earlier ones are replaced."""
+    known = {each.name: each for each in grid.conditions}
+    scores = pd.DataFrame(
+        [
+            {
+                "clip": row.clip,
+                "condition": row.condition,
+                "family": known[row.condition].family,
+                "level": known[row.condition].level,
+                "detector": table.detector,
+                **{k: v for k, v in dataclasses.asdict(row).items() if k not in _FIRST},
+            }
+            for row in rows
+        ]
+    )
+    for name in ("level", "score", "lr", "mark_z"):
+        scores[name] = scores[name].astype("float64")
+    for name in ("verdict", "reason"):
+        scores[name] = scores[name].astype("string")
+    scores["mark_present"] = scores["mark_present"].astype("boolean")
+    packed = io.BytesIO()
+    scores.to_parquet(packed, index=False)
+    _put(folder / "scores.parquet", packed.getvalue())
+    _put(folder / "table.csv", _csv(table.lines).encode())
+    _put(folder / "summary.json", (json.dumps(table.to_json(), indent=2) + "\n").encode())
+    _plot_changes(folder, table)
+    _plot_curves(folder, table)
+
+
+_FIRST = ("clip", "condition")
+
+
+def _put(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _csv(lines: Sequence[Line]) -> str:
+    out = io.StringIO()
+    names = [f.name for f in dataclasses.fields(Line) if f.name not in ("auc", "change")]
+    intervals = [f"{what}{end}" for what in ("auc", "change") for end in ("", "_low", "_high")]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*names, "coverage", *intervals])
+    for line in lines:
+        numbers: list[float | None] = []
+        for each in (line.auc, line.change):
+            numbers += [None] * 3 if each is None else [each.value, each.low, each.high]
+        values = [*(getattr(line, name) for name in names), line.coverage, *numbers]
+        writer.writerow(["" if value is None else value for value in values])
+    return out.getvalue()
+
+
+def _figure(width: float, height: float) -> Any:
+    import matplotlib.figure
+
+    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, folder: Path, stem: str) -> None:
+    for suffix in SUFFIXES:
+        part = folder / f".{stem}.part{suffix}"
+        metadata = {"Date": None} if suffix == ".svg" else None
+        figure.savefig(part, dpi=150, metadata=metadata)
+        part.replace(folder / f"{stem}{suffix}")
+
+
+def _plot_changes(folder: Path, table: RobustTable) -> None:
+    """Draw how much each condition changes the AUC."""
+    lines = [
+        line
+        for line in table.lines
+        if line.method is None and line.change is not None and line.condition != line.reference
+    ]
+    if not lines:
+        return
+    figure = _figure(7, 1.2 + 0.24 * len(lines))
+    axes = figure.subplots()
+    for y, line in enumerate(reversed(lines)):
+        assert line.change is not None
+        crossed = line.reference != "none"
+        colour = ORANGE if crossed else BLUE
+        axes.plot([line.change.low, line.change.high], [y, y], color=colour, lw=2)
+        axes.plot([line.change.value], [y], "o", color=colour, ms=4)
+    axes.axvline(0, color=GREY, lw=1)
+    if any(line.reference != "none" for line in lines):
+        axes.axvspan(-CHANGE_MOST, CHANGE_MOST, color=ORANGE, alpha=0.12, lw=0)
+    axes.set_yticks(range(len(lines)), [line.condition for line in reversed(lines)], fontsize=8)
+    axes.set_xlabel("change of the AUC, 95 % interval")
+    axes.set_title(f"{table.detector} on {table.grid}", fontsize=9)
+    _save(figure, folder, "changes")
+
+
+def _plot_curves(folder: Path, table: RobustTable) -> None:
+    """Draw the AUC over the level, a panel a family."""
+    overall = [line for line in table.lines if line.method is None and line.auc is not None]
+    families: dict[str, list[Line]] = {}
+    for line in overall:
+        if line.level is not None and line.condition != "none":
+            families.setdefault(line.family, []).append(line)
+    families = {name: lines for name, lines in families.items() if len(lines) > 1}
+    if not families:
+        return
+    clean = next((line for line in overall if line.condition == "none"), None)
+    columns = min(3, len(families))
+    high = -(-len(families) // columns)
+    figure = _figure(3.2 * columns, 2.4 * high + 0.3)
+    panels = figure.subplots(high, columns, squeeze=False, sharey=True).ravel()
+    for axes, (name, lines) in zip(panels, families.items(), strict=False):
+        lines = sorted(lines, key=lambda line: line.level or 0.0)
+        levels = [line.level or 0.0 for line in lines]
+        found = [line.auc for line in lines if line.auc is not None]
+        values = np.array([[each.value, each.low, each.high] for each in found])
+        axes.fill_between(levels, values[:, 1], values[:, 2], color=BLUE, alpha=0.2, lw=0)
+        axes.plot(levels, values[:, 0], "o-", color=BLUE, ms=4)
+        if clean is not None and clean.auc is not None:
+            axes.axhline(clean.auc.value, color=ORANGE, lw=1, ls="--")
+        axes.axhline(0.5, color=GREY, lw=1, ls=":")
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("level", fontsize=8)
+        axes.set_xticks(levels)
+        axes.tick_params(labelsize=8)
+    for axes in panels[len(families) :]:
+        axes.set_axis_off()
+    for axes in panels[::columns]:
+        axes.set_ylabel("AUC", fontsize=8)
+    figure.suptitle(f"{table.detector}; dashed: undistorted", fontsize=9)
+    _save(figure, folder, "curves")

@@ -1,0 +1,79 @@
+"""Films of photographs, for corpora whose people are in photographs alone.
+
+`python -m obverse.generator.photograph_films PHOTOGRAPHS -o films`: each film holds one photograph
+still while a bundled voice speaks. As recordings of `obverse corpus --pristine` they give frames of
+the photograph as it was beside frames in which it was made to speak. What moves in them tells
+nothing true of pristine films: train detectors of single frames on them, no others.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from obverse.datasets.walk import pictures_in
+from obverse.errors import InputError, ObverseError
+from obverse.generator.motion import FPS
+from obverse.generator.voices import list_voices, read_voice
+from obverse.media.encode import EncodeConfig, VideoWriter, crop_even
+from obverse.media.still import read_still
+
+__all__ = ["hold_photograph", "main"]
+
+_SOUND_HZ = 16_000
+_ENCODE = EncodeConfig(crf=12, threads=1)  # far finer than what a corpus is encoded with
+
+
+def hold_photograph(photograph: Path, film: Path, seconds: float, rng: np.random.Generator) -> None:
+    """Write a film that holds a photograph still while a bundled voice, drawn by `rng`, speaks."""
+    image = crop_even(read_still(photograph))
+    voices = list_voices()
+    voice = voices[int(rng.integers(len(voices)))]
+    said = np.concatenate(
+        [read_voice(voice.id, number, _SOUND_HZ) for number in range(len(voice.sentences))]
+    )
+    # From any moment on, and round to the beginning: no two films sound the same.
+    sound = np.resize(np.roll(said, -int(rng.integers(len(said)))), round(seconds * _SOUND_HZ))
+    height, width = image.shape[:2]
+    with VideoWriter(
+        film, width, height, FPS, config=_ENCODE, audio=sound, audio_rate=_SOUND_HZ
+    ) as writer:
+        for _ in range(round(seconds * FPS)):
+            writer.write(image)
+
+
+def main() -> None:
+    """Write the films of a folder of photographs."""
+    parser = argparse.ArgumentParser(description="Films of photographs, for obverse corpus.")
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=120, help="how many photographs; 120")
+    parser.add_argument("--rest", type=Path, help="a folder for links to all other photographs")
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    try:
+        found = [options.photographs / name for name in pictures_in(options.photographs)]
+        if len(found) < options.count:
+            raise InputError(
+                f"{options.photographs} holds {len(found)} photographs and {options.count} are "
+                "asked for; lower --count."
+            )
+        rng = np.random.default_rng(options.seed)
+        order = rng.permutation(len(found))
+        options.output.mkdir(parents=True, exist_ok=True)
+        for number in sorted(order[: options.count]):
+            film = options.output / f"{found[number].stem}.mp4"
+            hold_photograph(found[number], film, options.seconds, rng)
+        if options.rest is not None:
+            options.rest.mkdir(parents=True, exist_ok=True)
+            for number in sorted(order[options.count :]):
+                link = options.rest / found[number].name
+                link.unlink(missing_ok=True)
+                link.symlink_to(found[number].resolve())
+    except ObverseError as error:
+        parser.exit(2, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""`obverse eval robust`: a detector's scores on clips that were changed."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from obverse.cli.progress import progress_bar
+
+__all__ = ["robust"]
+
+
+@click.command()
+@click.option(
+    "--detector",
+    "run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="What obverse train detector or obverse export wrote; without it, what ships.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="A table of clips with labels."
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test", "all"]),
+    default="test",
+    show_default=True,
+    help="Which clips of the table.",
+)
+@click.option(
+    "--grid",
+    "grid_name",
+    default="basic",
+    show_default=True,
+    metavar="NAME|FILE.yaml",
+    help="What is done to the clips: a built-in grid or a file; see docs/robustness.md.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The report, a folder."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep every distorted film there; without it none is kept.",
+)
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(path_type=Path),
+    help="A file with the secret key of the clips' marks; without it, the public one.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the intervals' bootstrap.",
+)
+@click.option("--force", is_flag=True, help="Throw away the scores that are in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def robust(
+    run: Path | None,
+    data: Path,
+    split: str,
+    grid_name: str,
+    output: Path,
+    workers: int,
+    threads: int,
+    keep: Path | None,
+    key_file: Path | None,
+    seed: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Score distorted clips, and say how much each distortion costs.
+
+    Built-in grids: basic (H.264, half size, marks), marks, deeperforensics, gend, codecs, sizes,
+    platforms, screen, sound. What was broken off goes on where it was. The folder gets
+    scores.parquet, table.csv, summary.json and plots. Exit code 1 when a clip could not be scored
+    under some condition.
+
+    Examples:
+
+        obverse eval robust --detector run --data corpus/clips.parquet --grid basic -o report
+
+        obverse eval robust --data ff.parquet --grid deeperforensics -o report --workers 8
+    """
+    from obverse.datasets.table import read_clips
+    from obverse.detector.runs import shipped_detector
+    from obverse.detector.score import open_detector
+    from obverse.errors import ConfigError, InputError
+    from obverse.eval.conditions import load_grid
+    from obverse.eval.robust import Store, sweep
+    from obverse.eval.robust_report import format_table, write_report
+    from obverse.eval.robust_table import tabulate
+    from obverse.watermark.carriers import DEFAULT_KEY, read_key
+
+    grid = load_grid(grid_name)
+    clips = [clip for clip in read_clips(data) if split in ("all", clip.split)]
+    if not clips:
+        raise InputError(
+            f"{data} has no clips of the split {split}; name another with --split, or all."
+        )
+    run = shipped_detector() if run is None else run
+    opened = open_detector(run, threads)
+    detector = opened.id
+    key = DEFAULT_KEY if key_file is None else read_key(key_file)
+    if output.is_file():
+        raise ConfigError(f"{output} is a file; name a folder with -o.")
+    output.mkdir(parents=True, exist_ok=True)
+    with (
+        Store(output / "rows.sqlite", detector, force=force) as store,
+        progress_bar("robust", "score") as tell,
+    ):
+        rows = sweep(
+            run,
+            clips,
+            data.parent,
+            grid,
+            store,
+            workers=workers,
+            threads=threads,
+            keep=keep,
+            key=key,
+            progress=tell,
+        )
+    table = tabulate(grid, clips, rows, detector, judged=opened.judges, seed=seed)
+    write_report(output, grid, rows, table)
+    click.echo(json.dumps(table.to_json()) if as_json else format_table(table))
+    for row in rows:
+        if row.status == "error":
+            click.echo(f"obverse: {row.condition}: {row.reason}", err=True)
+    if any(row.status != "ok" for row in rows):
+        sys.exit(1)
