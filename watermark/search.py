@@ -256,9 +256,9 @@ def _sync_z(chips: npt.NDArray[np.float32], keyed: Carriers) -> float:
 def _families() -> Iterator[Geometry]:
     """Yield the geometries of the coarse search, likely ones first; each is tried mirrored too."""
     step = _STEP_UNITS
-    for units in range(0, 700, step):  # cropped, or pasted into something larger
+    for units in range(0, 720, step):  # cropped, or pasted into something up to twice as large
         yield Geometry(-units, -units)
-        if 0 < units < 500:
+        if units > 0:
             yield Geometry(units, units)
     for units in range(step, 600, step):  # one side cropped or squeezed
         for signed in (-units, units):
