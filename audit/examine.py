@@ -22,6 +22,7 @@ from obverse.audit.record import Record
 from obverse.audit.recovery import Evidence as ForRegistry
 from obverse.audit.registered import (
     NOT_ASKED,
+    Pose,
     Registered,
     look_up,
     made_by_software,
@@ -251,14 +252,13 @@ def _registered(content: Answer, config: AuditConfig) -> Registered:
     seen = content.values
     if seen is None:
         return dataclasses.replace(NOT_ASKED, why_not="the clip's content could not be read")
-    turned = (seen["mark"] or {}).get("geometry") or {}
     try:
         with Registry(config.registry) as registry:
             return look_up(
                 registry,
                 ForRegistry.from_dict(seen["evidence"]),
                 config.anchors,
-                float(turned.get("degrees", 0.0)),
+                Pose.of(seen["mark"], seen["size"]),
             )
     except ProvenanceError as error:
         if config.registry is not None:

@@ -7,7 +7,7 @@ clip that looks alike. The looking up and comparing is `obverse.audit.recovery`'
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from obverse.audit.decision import Content
 from obverse.audit.recovery import Evidence, Recovery, recover
@@ -18,6 +18,7 @@ from obverse.watermark.sound_fingerprint import SAME_SOUND_AT_MOST
 __all__ = [
     "NOT_ASKED",
     "OTHER_CONTENT_FROM",
+    "Pose",
     "Registered",
     "content_finding",
     "look_up",
@@ -31,6 +32,32 @@ _MOST_NEIGHBOURS = 5
 OTHER_CONTENT_FROM = 0.25
 # A sketch of a clip that was turned by more does not match its own clip's.
 MOST_DEGREES = 2.0
+_UNSCALED = 0.02  # by which a scale may differ from 1
+_WHOLE = 0.85  # share of a side from which a window is the whole picture
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pose:
+    """How a clip lies since it was marked, as the mark's own reading has it."""
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    degrees: float = 0.0
+    mirrored: bool = False
+    size: tuple[int, int] | None = None  # width, height of the clip, px
+
+    @classmethod
+    def of(cls, mark: Mapping[str, Any] | None, size: Sequence[int] | None) -> Self | None:
+        """Return a reading's pose; None where no mark was read."""
+        geometry = (mark or {}).get("geometry")
+        if geometry is None:
+            return None
+        across, down = geometry["scale"]
+        return cls(
+            (float(across), float(down)),
+            float(geometry["degrees"]),
+            bool(geometry["mirrored"]),
+            None if size is None else (int(size[0]), int(size[1])),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +75,10 @@ NOT_ASKED = Registered("not asked")
 
 
 def look_up(
-    registry: Registry, evidence: Evidence, anchors: bytes | None = None, degrees: float = 0.0
+    registry: Registry,
+    evidence: Evidence,
+    anchors: bytes | None = None,
+    pose: Pose | None = None,
 ) -> Registered:
     """Return what a registry knows of a clip.
 
@@ -56,13 +86,13 @@ def look_up(
         registry: to ask.
         evidence: of the clip.
         anchors: PEM roots whose signers are trusted; None is this installation's own.
-        degrees: by which the clip was turned since it was marked.
+        pose: how the clip lies since it was marked.
 
     Raises:
         ProvenanceError: the registry cannot be read.
     """
     found = recover(evidence, registry, anchors)
-    content, best = content_finding(found, degrees)
+    content, best = content_finding(found, pose)
     drawn, heard = evidence.drawn, evidence.heard
     return Registered(
         content=content,
@@ -82,23 +112,20 @@ def _near(registry: Registry, words: bytes | None, kind: Kind) -> tuple[Neighbou
 
 
 def content_finding(
-    found: Sequence[Recovery], degrees: float = 0.0
+    found: Sequence[Recovery], pose: Pose | None = None
 ) -> tuple[Content, Recovery | None]:
     """Return what follows from the clips that a clip led to, and the one it follows from.
 
     Args:
         found: as `recover` orders them, those that match first.
-        degrees: by which the clip was turned since it was marked.
+        pose: how the clip lies since it was marked.
     """
     marked = next((each for each in found if each.found_by == "mark"), None)
     if marked is not None:
         software = made_by_software(marked.record.label)
         if marked.content == "matches":
             return ("same, AI" if software else "same, human"), marked
-        other = marked.content == "does not match" and (
-            (marked.picture_distance or 0.0) >= OTHER_CONTENT_FROM and abs(degrees) <= MOST_DEGREES
-        )
-        if other:
+        if marked.content == "does not match" and _other(marked, pose):
             return "other", marked
         return ("unchecked, AI" if software else "unchecked, human"), marked
     # That the sound is the same says nothing of the picture.
@@ -109,6 +136,27 @@ def content_finding(
         return "unknown", None
     software = made_by_software(alike.record.label)
     return ("same, AI" if software else "same, human"), alike
+
+
+def _other(found: Recovery, pose: Pose | None) -> bool:
+    """Whether content that does not match is another's, and not only hard to compare.
+
+    Where it is in between, the mark helps: if content fits best in a place where by the mark's own
+    geometry it cannot lie, it fits by accident.
+    """
+    if pose is not None and abs(pose.degrees) > MOST_DEGREES:
+        return False
+    if (found.picture_distance or 0.0) >= OTHER_CONTENT_FROM:
+        return True
+    place = found.placement
+    if pose is None or place is None:
+        return False
+    if place.mirrored != pose.mirrored:
+        return True
+    label = found.record.label
+    unscaled = all(abs(factor - 1) <= _UNSCALED for factor in pose.scale)
+    whole = pose.size == (label.get("width"), label.get("height"))
+    return unscaled and whole and min(place.width, place.height) < _WHOLE
 
 
 def made_by_software(label: Mapping[str, Any]) -> bool:

@@ -304,24 +304,19 @@ def _platforms() -> Grid:
         for px, kbps in _HLS_KBPS.items()
     }
     c23, c40 = _codec(crf=23), _codec(crf=40)
-    chains: dict[str, tuple[str, tuple[Step, ...]]] = {
-        "ff-c23": ("ff", (c23,)),
-        "ff-c40": ("ff", (c40,)),
-        "dfdc-15fps": ("dfdc", (_codec(crf=23, fps=15),)),
-        "dfdc-quarter": ("dfdc", (_codec(crf=23, scale=0.25),)),
-        **{name: ("hls", (step,)) for name, step in hls.items()},
-        "c23-twice": ("double", (c23, c23)),
-        "c23-hls-360p": ("double", (c23, hls["hls-360p"])),
-        "h265-hls-432p": ("double", (_codec(codec="h265", crf=28), hls["hls-432p"])),
-        "hls-720p-to-360p": ("double", (hls["hls-720p"], hls["hls-360p"])),
-        "hls-360p-twice": ("double", (hls["hls-360p"], hls["hls-360p"])),
-    }
-    counts: dict[str, int] = {}
-    found = [NONE]
-    for name, (family, steps) in chains.items():
-        counts[family] = counts.get(family, 0) + 1
-        found.append(Condition(name, family, float(counts[family]), steps))
-    return Grid("platforms", tuple(found))
+    chains: list[tuple[str, str, float | None, tuple[Step, ...]]] = [
+        ("ff-c23", "ff", 23.0, (c23,)),
+        ("ff-c40", "ff", 40.0, (c40,)),
+        ("dfdc-15fps", "dfdc", None, (_codec(crf=23, fps=15),)),
+        ("dfdc-quarter", "dfdc", None, (_codec(crf=23, scale=0.25),)),
+        *((f"hls-{px}p", "hls", float(px), (hls[f"hls-{px}p"],)) for px in _HLS_KBPS),
+        ("c23-twice", "double", None, (c23, c23)),
+        ("c23-hls-360p", "double", None, (c23, hls["hls-360p"])),
+        ("h265-hls-432p", "double", None, (_codec(codec="h265", crf=28), hls["hls-432p"])),
+        ("hls-720p-to-360p", "double", None, (hls["hls-720p"], hls["hls-360p"])),
+        ("hls-360p-twice", "double", None, (hls["hls-360p"], hls["hls-360p"])),
+    ]
+    return Grid("platforms", (NONE, *(Condition(*chain) for chain in chains)))
 
 
 def _screen() -> Grid:

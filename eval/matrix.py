@@ -27,6 +27,7 @@ By = Literal["method", "dataset"]
 Flags = npt.NDArray[np.bool_]
 
 _LEVEL = 0.95
+_IDENTITIES_FEWEST = 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,9 +148,9 @@ def _chosen(table: ScoreTable, by: By, column: str) -> Flags:
 
 
 def _groups(table: ScoreTable) -> list[Any] | None:
-    """Return the clips' identities; None where one is unknown, or there is but one."""
+    """Return the clips' identities; None where one is unknown, or there are too few to draw."""
     names = table.groups.get("identity")
-    if names is None or any(name is None for name in names) or len(set(names)) < 2:
+    if names is None or any(name is None for name in names) or len(set(names)) < _IDENTITIES_FEWEST:
         return None
     return list(names)
 

@@ -86,6 +86,8 @@ def _about_all(overall: Overall) -> str:
             f"mean corruption error {overall.corruption_error}, {overall.relative_error} more than "
             f"undistorted ({len(overall.families)} families, {overall.clips} clips)"
         )
+    if overall.first == "none":
+        return f"{said}\nundistorted clips cannot be told apart either: nothing is left to break"
     names = [f"{name} ({family})" for family, name in overall.broken_by.items() if name is not None]
     if not names:
         return f"{said}\nbroken by none of them"

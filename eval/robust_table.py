@@ -28,6 +28,7 @@ Flags = npt.NDArray[np.bool_]
 _LEVEL = 0.95
 _MARKS = {"marked", "unmarked"}
 _GUESSING = 0.5
+_IDENTITIES_FEWEST = 5  # with a label; of fewer a bootstrap knows too little, and clips are drawn
 _COVERAGE_LEAST = 0.5
 CHANGE_MOST = 0.02  # of the AUC, by which a mark may change a detector
 
@@ -73,7 +74,7 @@ class MarkFinding:
     of: int
     z_median: float | None  # of those copies
     largest_change: Interval | None  # of the AUC, over the ways to set marks
-    below: Bound | None  # whether the change stays within .02, by its interval
+    below: Bound | None  # whether all changes stay within .02, by their intervals
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Overall:
     corruption_error: Interval | None
     relative_error: Interval | None
     broken_by: dict[str, str | None]  # family -> its mildest condition that breaks the detector
-    first: str | None  # of these, that which comes earliest on its family's ladder
+    first: str | None  # of these, that which comes earliest on its family's ladder; none, where
+    # undistorted clips are not told apart either
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,13 +124,17 @@ class _Drawn:
     samples: int
     identities: tuple[str | None, ...] | None  # of the clips; None draws clips
 
-    @property
-    def over(self) -> str:
-        return "clips" if self.identities is None else "identities"
+    def groups(self, labels: Flags, held: Sequence[int]) -> list[str | None] | None:
+        """Return what is drawn whole, of some clips; None where a label has too few people."""
+        if self.identities is None:
+            return None
+        names = [self.identities[index] for index in held]
+        of_each = ({n for n, t in zip(names, labels, strict=True) if t == kind} for kind in (0, 1))
+        return names if min(map(len, of_each)) >= _IDENTITIES_FEWEST else None
 
-    def groups(self, held: Sequence[int]) -> list[str | None] | None:
-        """Return what is drawn whole, of some clips."""
-        return None if self.identities is None else [self.identities[index] for index in held]
+
+def _over(groups: Sequence[object] | None) -> str:
+    return "clips" if groups is None else "identities"
 
 
 def _change(
@@ -137,24 +143,25 @@ def _change(
     """Return the change of the AUC, with its paired bootstrap interval."""
     if np.array_equal(changed, before):
         return Interval(0.0, 0.0, 0.0, _LEVEL, "the same scores")
+    groups = drawn.groups(labels, held)
     found = bootstrap(
         {"changed": counted.auc(labels, changed), "before": counted.auc(labels, before)},
-        Draws.of(labels, drawn.groups(held)),
+        Draws.of(labels, groups),
         rng=np.random.default_rng(drawn.seed),
         samples=drawn.samples,
     )
     low, high = percentile_bounds(found["changed"] - found["before"], _LEVEL)
-    method = f"paired bootstrap over {drawn.over}, {drawn.samples} samples"
+    method = f"paired bootstrap over {_over(groups)}, {drawn.samples} samples"
     return Interval(auc(labels, changed) - auc(labels, before), low, high, _LEVEL, method)
 
 
 def _auc_of(labels: Flags, values: Floats, held: Sequence[int], drawn: _Drawn) -> Interval:
     """Return the AUC; identities are drawn where they are known, else Newcombe's closed form."""
     closed = auc_interval(labels, values, level=_LEVEL)
-    if drawn.identities is None or closed.value in (0.0, 1.0):
+    groups = drawn.groups(labels, held)
+    if groups is None or closed.value in (0.0, 1.0):
         return closed  # classes that are parted perfectly give a bootstrap no width
     rng = np.random.default_rng(drawn.seed)
-    groups = drawn.groups(held)
     found = bootstrap_auc(
         labels, values, rng=rng, groups=groups, samples=drawn.samples, level=_LEVEL
     )
@@ -189,8 +196,7 @@ def tabulate(
         raise ConfigError("there are no scored clips to tabulate; give a table with some.")
     held = {(row.condition, row.clip): row for row in rows}
     known = all(clip.identity is not None for clip in clips)
-    several = len({clip.identity for clip in clips}) > 1
-    identities = tuple(clip.identity for clip in clips) if known and several else None
+    identities = tuple(clip.identity for clip in clips) if known else None
     drawn = _Drawn(seed, samples, identities)
     truth = np.array([clip.synthetic_in(judged) for clip in clips], bool)
     wanted = [
@@ -258,7 +264,7 @@ def _overall(
         found[0],
         found[1],
         broken_by,
-        min(reached)[1] if reached else None,
+        NONE.name if broken(by[NONE.name]) else (min(reached)[1] if reached else None),
     )
 
 
@@ -293,9 +299,10 @@ def _errors(
     ones = np.ones((1, len(labels)))
     whole = {name: metric(ones) for name, metric in areas.items()}
     rng = np.random.default_rng(drawn.seed)
-    draws = Draws.of(labels, drawn.groups(places))
+    groups = drawn.groups(labels, places)
+    draws = Draws.of(labels, groups)
     sampled = bootstrap(areas, draws, rng=rng, samples=drawn.samples)
-    method = f"bootstrap over {drawn.over}, {drawn.samples} samples"
+    method = f"bootstrap over {_over(groups)}, {drawn.samples} samples"
     found = []
     for clean in (0.0, 1.0):
         values = error(sampled) - clean * (1 - sampled[NONE.name])
@@ -395,12 +402,13 @@ def _marks_of(grid: Grid, lines: Sequence[Line], rows: Sequence[Row]) -> MarkFin
     bare = [row for row in rows if row.condition == "unmarked" and row.mark_present is not None]
     changes = [line.change for line in lines if line.condition in ways and line.method is None]
     found = [change for change in changes if change is not None]
-    worst = max(found, key=_reach, default=None)
+    worst = max(found, key=lambda change: abs(change.value), default=None)
+    bounds = {_bound(change) for change in found}
     zs = [row.mark_z for row in bare if row.mark_z is not None]
     return MarkFinding(
         removed=sum(not row.mark_present for row in bare),
         of=len(bare),
         z_median=float(np.median(zs)) if zs else None,
         largest_change=worst,
-        below=None if worst is None else _bound(worst),
+        below=next((each for each in ("no", "cannot tell", "yes") if each in bounds), None),
     )

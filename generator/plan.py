@@ -22,6 +22,7 @@ from obverse.clip import Split, lineage_id
 from obverse.errors import ConfigError, InputError
 from obverse.generator.methods import METHODS, NEEDS
 from obverse.generator.performance import PerformanceConfig
+from obverse.generator.sitters.sitter import attributes_of
 from obverse.generator.voices import Voice, list_voices, voice_path
 from obverse.media.video import EncodeConfig
 from obverse.weights import sha256_file
@@ -41,6 +42,10 @@ __all__ = [
 SPLITS: tuple[Split, ...] = get_args(Split)
 _MAX_SITTERS = 1_000_000
 _SEED_BITS = 31
+# How much less somebody suits as a lender who differs in an attribute, or whose glasses would come
+# along.
+_UNLIKE: Mapping[str, int] = {"skin_tone": 8, "facial_hair": 2, "presentation": 2, "age_band": 1}
+_GLASSES = 4
 Person = TypeVar("Person", int, str)
 _SEEDS = "a whole number from 0 to 2**63 - 1"
 
@@ -296,9 +301,27 @@ def lay_out(plan: CorpusPlan) -> tuple[Scene, ...]:
                             drawn = _number(
                                 plan.seed, sitter, name, first, dataclasses.asdict(item)
                             )
-                            donor = lender(sitter, own_sitters, drawn)
+                            donor = lender(sitter, _alike(sitter, own_sitters), drawn)
                         scenes.append(_scene(plan, sitter, donor, name, sentences, split, item))
     return tuple(scenes)
+
+
+def _alike(sitter: int, sitters: Sequence[int]) -> list[int]:
+    """Return the other sitters who are most like one, as somebody would choose who swaps faces."""
+    looks = {seed: _looks(seed) for seed in sitters}
+    own = looks.pop(sitter)
+    unlike = {
+        seed: sum(cost for name, cost in _UNLIKE.items() if other[name] != own[name])
+        + _GLASSES * (other["glasses"] == "yes")
+        for seed, other in looks.items()
+    }
+    least = min(unlike.values())
+    return [seed for seed, cost in unlike.items() if cost == least]
+
+
+@functools.lru_cache(maxsize=4096)
+def _looks(seed: int) -> Mapping[str, str]:
+    return attributes_of(seed)
 
 
 def lender(person: Person, people: Sequence[Person], drawn: int) -> Person:

@@ -26,6 +26,7 @@ from obverse.generator.portrait import PortraitConfig, read_portrait
 from obverse.generator.recordings import RecordedScene
 from obverse.generator.release import release
 from obverse.generator.render import RenderConfig, Renderer
+from obverse.generator.sensor import exposed
 from obverse.generator.sitters.sitter import Sitter
 from obverse.generator.speech import RATE_HZ, Speech, read_speech_features
 from obverse.media.audio import read_speech, write_wav
@@ -140,7 +141,9 @@ def _renderer(seed: int, size: int, refine: bool, still: Path) -> Renderer:
     """Prepare a sitter's portrait, once for all scenes that this process makes with it in a row; a
     lender's face comes between.
     """
-    place_file(still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX)))
+    place_file(
+        still, lambda draft: write_still(draft, _sitter(seed).still(_STILL_SIDE_PX, grain=False))
+    )
     # The still's own frame is the performer's, so that both clips of a pair show the same view.
     portrait = read_portrait(still, config=PortraitConfig(framing="picture"))
     return Renderer(portrait, RenderConfig(size=size, refine=refine))
@@ -148,7 +151,7 @@ def _renderer(seed: int, size: int, refine: bool, still: Path) -> Renderer:
 
 def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registry) -> None:
     scene = _scene_of(job)
-    performed = _sitter(scene.sitter).perform(motion, size=scene.size)
+    performed = _sitter(scene.sitter).perform(motion, size=scene.size, grain=False)
     clip = _draft(scene, scene.twin).replace(
         label="pristine",
         kind="rendered",
@@ -157,7 +160,8 @@ def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registr
     mask = np.zeros((scene.size, scene.size), np.uint8)
     frames = (frame.image for frame in performed)
     inputs = {"audio": voiced.source}
-    release_scene_clip(job, clip, frames, mask, voiced.sound, inputs, registry)
+    seen = exposed(frames, scene.twin.seed)
+    release_scene_clip(job, clip, seen, mask, voiced.sound, inputs, registry)
 
 
 def _make_take(
@@ -188,7 +192,7 @@ def _make_take(
     )
 
     def film() -> Iterator[Frame]:
-        performed = _sitter(scene.sitter).perform(motion, size=scene.size)
+        performed = _sitter(scene.sitter).perform(motion, size=scene.size, grain=False)
         return (frame.image for frame in performed)
 
     watched = Watched(renderer, film if needs.footage else None)
@@ -201,9 +205,8 @@ def _make_take(
         footage=watched.footage,
     )
     inputs = {"portrait": still, "audio": voiced.source}
-    release_scene_clip(
-        job, clip, watched.frames(frames), watched.mask, voiced.sound, inputs, registry
-    )
+    seen = exposed(watched.frames(frames), take.seed)
+    release_scene_clip(job, clip, seen, watched.mask, voiced.sound, inputs, registry)
 
 
 def _draft(scene: Scene, take: Take) -> Clip:

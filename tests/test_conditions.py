@@ -32,6 +32,20 @@ def test_deeperforensics_has_seven_distortions_at_five_levels_and_mixes() -> Non
     assert by_name["mix-4"] == (Mix(4),)
 
 
+def test_platforms_are_named_by_their_sources() -> None:
+    by_name = {each.name: each for each in load_grid("platforms").conditions}
+    assert by_name["hls-360p"].steps == (Codec(short_px=360, kbps=365, gop=48, sound_kbps=96),)
+    assert [each.level for each in by_name.values() if each.family == "hls"] == [
+        720,
+        540,
+        432,
+        360,
+        234,
+    ]
+    assert len(by_name["c23-twice"].steps) == 2
+    assert by_name["c23-twice"].level is None  # no rung of a ladder
+
+
 def test_a_mix_is_drawn_for_each_clip_and_the_same_each_time() -> None:
     mix = Condition("mix-3", "mix", 3, (Mix(3),))
     drawn = {str(mix.steps_for(f"clip{i}")) for i in range(20)}

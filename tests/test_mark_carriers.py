@@ -1,6 +1,7 @@
 """The keyed layout: complete, reproducible, aperiodic, and unlike that of any other key."""
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from obverse.watermark.carriers import (
     GRID,
     TORUS_PX,
     carriers,
-    offset_of,
     pattern,
     read_key,
 )
@@ -39,7 +39,7 @@ def test_the_layout_of_a_key_never_changes() -> None:
     layout = carriers(DEFAULT_KEY)
     data = layout.sign.astype(np.int8).tobytes() + layout.bits.astype("<i4").tobytes()
     assert hashlib.sha256(data).hexdigest() == (
-        "692a62028028f6fcd507864b170c73be17e541afaf53d0f5419131346adffa98"
+        "34d3da4ed779f5b01c7ff491aaec8030ec9e5a95f9fba77d4432efc16fa14f64"
     )
 
 
@@ -50,7 +50,7 @@ def test_the_pattern_is_normalised_and_band_limited() -> None:
     assert float(mark.std()) == pytest.approx(1, abs=1e-3)
     power = np.abs(scipy.fft.fft2(mark)) ** 2
     radius = np.hypot(scipy.fft.fftfreq(TORUS_PX)[:, None], scipy.fft.fftfreq(TORUS_PX)[None, :])
-    outside = (radius < 0.035) | (radius > 0.155)
+    outside = (radius < 0.055) | (radius > 0.130)
     assert power[outside].sum() < 1e-4 * power.sum()
 
 
@@ -62,23 +62,17 @@ def test_no_tile_repeats() -> None:
     near = 8 * CHIP_PX
     surface[:near, :near] = surface[-near:, :near] = 0
     surface[:near, -near:] = surface[-near:, -near:] = 0
-    assert float(np.abs(surface).max()) < 0.06
+    assert float(np.abs(surface).max()) < 0.08
 
 
-def test_clips_of_one_key_do_not_add_up() -> None:
-    # The mean of many clips' marks keeps nothing of any: neither synchronisation nor payload.
-    marks = [pattern(payload, KEY) for payload in range(32)]
-    mean = np.mean(marks, axis=0)
-    assert float(mean.std()) == pytest.approx(32**-0.5, rel=0.05)
-    assert max(_alike(mean, mark) for mark in marks) < 0.25
-
-
-def test_offsets_cover_the_torus_and_depend_on_the_key() -> None:
-    offsets = np.array([offset_of(payload, KEY) for payload in range(400)])
-    assert (offsets >= 0).all()
-    assert (offsets < TORUS_PX).all()
-    assert (np.abs(offsets.mean(axis=0) - TORUS_PX / 2) < 40).all()
-    assert offset_of(7, KEY) != offset_of(7, DEFAULT_KEY)
+def test_payloads_share_their_synchronisation_and_no_more() -> None:
+    # Hence the offsets: without them the mean of many marks would keep a fifth of their energy.
+    payloads = np.random.default_rng(0).integers(0, 1 << 63, 16)
+    marks = [pattern(int(payload), KEY) for payload in payloads]
+    shares = [_alike(one, other) for one, other in itertools.pairwise(marks)]
+    assert float(np.mean(shares)) == pytest.approx(3072 / GRID**2, abs=0.05)
+    rolled = [np.roll(mark, (37 * n, 91 * n), (0, 1)) for n, mark in enumerate(marks)]
+    assert max(abs(_alike(rolled[0], other)) for other in rolled[1:]) < 0.1
 
 
 def test_keys_share_nothing() -> None:

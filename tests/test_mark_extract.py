@@ -18,7 +18,7 @@ from obverse.media.video import EncodeConfig, VideoWriter, read_frames
 from obverse.watermark.carriers import DEFAULT_KEY, carriers
 from obverse.watermark.embed import Embedder
 from obverse.watermark.extract import FALSE_ACCEPTS, extract, extract_frames
-from obverse.watermark.search import HYPOTHESES, Geometry
+from obverse.watermark.search import Geometry, hypotheses
 
 PAYLOAD = 0xFEDCBA9876543210
 OTHER_KEY = b"another secret key, also 32 byte"
@@ -166,7 +166,8 @@ def test_the_bound_holds_for_random_keys() -> None:
 def test_hypotheses_are_all_that_the_search_can_visit() -> None:
     assert Geometry(1000, -1000, 260, True).allowed
     assert not Geometry(1001, 0, 0).allowed
-    assert HYPOTHESES == 2001**2 * 521 * 2 * 1024**2
+    assert hypotheses(Geometry(1, 0, 0)) == 2001**2 * 521 * 2 * 1024**2
+    assert hypotheses(Geometry()) == hypotheses(Geometry(mirrored=True)) == 2 * 1024**2
     assert len(carriers(DEFAULT_KEY).sync) > 3000
 
 

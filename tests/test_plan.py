@@ -10,6 +10,7 @@ import pytest
 from obverse.errors import ConfigError, InputError
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.plan import SPLITS, CorpusPlan, apportion, lay_out, read_plan
+from obverse.generator.sitters.sitter import Sitter, attributes_of
 from obverse.generator.voices import list_voices
 
 
@@ -226,3 +227,21 @@ def test_a_scene_is_frozen() -> None:
     scene = lay_out(CorpusPlan())[0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         scene.split = "test"  # type: ignore[misc]
+
+
+def test_who_lends_a_face_looks_alike_where_somebody_does() -> None:
+    plan = CorpusPlan(identities=tuple(range(1000, 1018)), voices=3, methods=("swap",))
+    for scene in lay_out(plan):
+        assert scene.donor is not None
+        own, lent = attributes_of(scene.sitter), attributes_of(scene.donor)
+        others = {
+            attributes_of(other.sitter)["skin_tone"]
+            for other in lay_out(plan)
+            if other.split == scene.split and other.sitter != scene.sitter
+        }
+        if own["skin_tone"] in others:
+            assert lent["skin_tone"] == own["skin_tone"]
+
+
+def test_attributes_are_known_without_the_sitter() -> None:
+    assert attributes_of(12) == Sitter.from_seed(12).attributes

@@ -1,8 +1,12 @@
 """Put a mark into a stream of frames.
 
-The same pattern is added to the luma of every frame, scaled by a gain that follows the content:
-what a textured place hides well, a flat wall or a cheek does not. The mark's energy therefore lies
-where an encoder keeps bits.
+The same pattern is added to the luma of every frame, scaled by a gain that follows the content
+mildly: texture gets a little more than a flat wall or a cheek. An even gain is what VMAF likes best
+and what encoders leave most of; a stronger one would blotch what is flat.
+
+Where the pattern lies is chosen on the first frame. The extractor finds any offset, so the one is
+taken at which the unmarked picture happens to agree best with the mark: a scene that stands still
+then works for the mark and not against it.
 """
 
 import dataclasses
@@ -15,16 +19,21 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from obverse.errors import ConfigError
+from obverse.errors import ConfigError, InputError
 from obverse.media.colour import LUMA_UNIT, FrameSplitter
 from obverse.watermark.carriers import DEFAULT_KEY, TORUS_PX, pattern
+from obverse.watermark.pool import Pool
+from obverse.watermark.search import offset_for
 
 __all__ = ["Embedder", "MarkConfig", "place"]
 
 Frame = npt.NDArray[np.uint8]
 
-_PSNR_DB = 45.5
+_PSNR_DB = 47.3
 _GAIN_PX = 256  # short side of the picture on which the gain is worked out
+# Mean change of a picture of 256 pixels from frame to frame, in grey levels, from which on motion
+# hides a mark, and at which it hides as much as it can.
+_MOTION_LEVELS = (1.3, 2.6)
 _FULL_RANGE = 255.0 / 219.0  # grey levels of a level of limited-range luma
 
 
@@ -32,12 +41,14 @@ _FULL_RANGE = 255.0 / 219.0  # grey levels of a level of limited-range luma
 class MarkConfig:
     """How strong a mark is, and where."""
 
-    flat_levels: float = 0.7  # RMS of the mark in a perfectly flat place, grey levels of 255
-    texture_levels: float = 0.3  # grey levels more for each grey level of texture
-    most_levels: float = 2.2  # largest RMS anywhere
-    psnr_db: float = _PSNR_DB  # of marked against unmarked RGB frames, at least
-    # A smaller psnr_db also raises the levels above, in proportion; a larger one lowers them.
-    headroom: float = 1.25  # by how much the levels may grow where psnr_db leaves room for it
+    flat_levels: float = 1.0  # RMS of the mark in a perfectly flat place, grey levels of 255
+    texture_levels: float = 0.03  # grey levels more for each grey level of texture
+    most_levels: float = 1.2  # largest RMS anywhere
+    # PSNR of marked against unmarked RGB frames where nothing moves, at least. A smaller one also
+    # raises the levels above, in proportion; a larger one lowers them.
+    psnr_db: float = _PSNR_DB
+    motion_db: float = 2.0  # less where much moves, which hides it
+    headroom: float = 1.15  # by how much the levels may grow where psnr_db leaves room for it
     inertia: float = 0.8  # how much of the last frame's scale each frame keeps, [0, 1)
 
     def __post_init__(self) -> None:
@@ -50,6 +61,8 @@ class MarkConfig:
             )
         if not 30.0 <= self.psnr_db <= 60.0:
             raise ConfigError(f"psnr_db is {self.psnr_db}; it must lie in 30 to 60.")
+        if not 0.0 <= self.motion_db <= 6.0:
+            raise ConfigError(f"motion_db is {self.motion_db}; it must lie in 0 to 6.")
         if not 1.0 <= self.headroom <= 4.0:
             raise ConfigError(f"headroom is {self.headroom}; it must lie in 1 to 4.")
         if not 0.0 <= self.inertia < 1.0:
@@ -196,10 +209,13 @@ class Embedder:
         """
         self.payload = payload
         self.config = config or MarkConfig()
+        self._key = key
+        self._placed = False
         self._torus = pattern(payload, key)
         self._mark: npt.NDArray[np.float32] | None = None
         self._space: _Workspace | None = None
         self._strength: float | None = None
+        self._before: npt.NDArray[np.float32] | None = None  # the last frame, its short side 256
 
     def embed(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield each frame `[H, W, 3] uint8 RGB` marked; the input is not touched."""
@@ -209,9 +225,10 @@ class Embedder:
     def embed_frame(self, frame: Frame) -> Frame:
         """Return one frame `[H, W, 3] uint8 RGB` marked, as the next of its clip."""
         height, width = frame.shape[:2]
+        self._choose_offset(frame)
         mark = self._laid(width, height)
-        gain = self._gain(self._small(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)))
-        strength = self._next_strength(gain)
+        small = self._small(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
+        strength = self._next_strength(gain := self._gain(small), self._moving(small))
         full = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
         out = np.empty_like(frame)
         _add(np.ascontiguousarray(frame), mark, full, strength, out)
@@ -232,15 +249,29 @@ class Embedder:
         """
         height, width = frame.shape[:2]
         picture = np.empty((height * 3 // 2, width), np.uint8) if out is None else out
+        self._choose_offset(frame)
         space = self._space_for(width, height)
         space.splitter.split(frame, picture)
         luma = space.splitter.luma
         small = self._small(luma)
         small *= _FULL_RANGE / LUMA_UNIT
         gain = self._gain(small)
-        strength = self._next_strength(gain) / _FULL_RANGE
+        strength = self._next_strength(gain, self._moving(small)) / _FULL_RANGE
         _add_to_luma(luma, space.mark, gain, space.across, space.down, strength, picture[:height])
         return picture
+
+    def _choose_offset(self, frame: Frame) -> None:
+        """Lay the torus where the clip's first frame agrees with it best."""
+        if self._placed:
+            return
+        self._placed = True
+        pool = Pool()
+        try:
+            pool.add(frame)
+        except InputError:
+            return  # too small or narrow to be read; it is marked all the same
+        if (offset := offset_for(pool.image, self.payload, self._key)) is not None:
+            self._torus = np.ascontiguousarray(np.roll(self._torus, offset, axis=(0, 1)))
 
     def _laid(self, width: int, height: int) -> npt.NDArray[np.float32]:
         if self._mark is None or self._mark.shape != (height, width):
@@ -273,11 +304,21 @@ class Embedder:
         cv2.min(gain, self.config.most_levels, gain)
         return np.asarray(cv2.blur(gain, (3, 3)), np.float32)
 
-    def _next_strength(self, gain: npt.NDArray[np.float32]) -> float:
+    def _moving(self, small: npt.NDArray[np.float32]) -> float:
+        """Return how much of the motion that can hide a mark there is, 0 to 1."""
+        before, self._before = self._before, small
+        if before is None or before.shape != small.shape:
+            return 0.0
+        change = float(cv2.norm(small, before, cv2.NORM_L1)) / small.size
+        least, most = _MOTION_LEVELS
+        return min(1.0, max(0.0, (change - least) / (most - least)))
+
+    def _next_strength(self, gain: npt.NDArray[np.float32], moving: float) -> float:
         config = self.config
+        psnr_db = config.psnr_db - config.motion_db * moving
         rms = float(cv2.norm(gain)) / math.sqrt(gain.size)
-        most = config.headroom * 10 ** ((_PSNR_DB - config.psnr_db) / 20)
-        wanted = min(most, 255.0 / 10 ** (config.psnr_db / 20) / rms)
+        most = config.headroom * 10 ** ((_PSNR_DB - psnr_db) / 20)
+        wanted = min(most, 255.0 / 10 ** (psnr_db / 20) / rms)
         if self._strength is not None:
             wanted = config.inertia * self._strength + (1 - config.inertia) * wanted
         self._strength = wanted

@@ -8,17 +8,20 @@ coins. Hence for `z = sum(c w y) / norm(y)`
     P(z >= t) <= exp(-t**2 / 2)                    (Hoeffding 1963; exact for any picture, however
     structured)
 
-for one hypothesis. The extractor looks for the best of many: `search.HYPOTHESES` alignments of a
-fixed lattice, and 2**64 payloads. By the union bound the probability that *any* of them reaches z
-in an unmarked picture is at most
+for one hypothesis. The extractor looks for the best of many: H alignments of a fixed lattice, and
+2**64 payloads. H counts the 2**21 offsets where the picture lies as it was marked (or mirrored),
+and the whole lattice, 4e15, where it had to be stretched or turned; each of these two classes has
+half of the chance of a false accept (see `search.hypotheses`). By the union bound the probability
+that *any* hypothesis reaches z in an unmarked picture is at most
 
-    p_value = HYPOTHESES * 2**64 * exp(-z**2 / 2)  for a payload read (z over all 16 384 chips)
-    p_value = HYPOTHESES * exp(-z**2 / 2)          for the synchronisation chips alone
+    p_value = 4 * H * 2**64 * exp(-z**2 / 2)  for a payload read (z over all 16 384 chips)
+    p_value = 4 * H * exp(-z**2 / 2)          for the synchronisation chips alone
 
-both doubled, because both tests are made in one search. A clip is said to be marked where p_value
-<= 1e-6: that is z >= 13.9 for a payload (about where the code stops correcting anyway), whose
-CRC-24 must hold too, a second and independent lock; and z >= 10.2 for synchronisation alone,
-reported as marked with its payload lost.
+where 4 stands for the two classes and for the two tests that are made in one search. A clip is said
+to be marked where p_value <= 1e-6. For a payload that is z >= 12.2 as it was marked and z >= 13.9
+elsewhere, about where the code stops correcting, and its CRC-24 must hold too: a second lock, on a
+list of 1024 at most. For synchronisation alone it is z >= 7.8 and z >= 10.2; that is reported as
+marked, with its payload lost.
 
 What the bound does not cover: a key that is known. Whoever holds the key can make any picture
 carry any payload, and so can whoever pastes a mark from another clip; hence
@@ -38,12 +41,13 @@ from obverse.media.video import probe, read_frames
 from obverse.watermark.carriers import DEFAULT_KEY, Carriers, carriers
 from obverse.watermark.payload import PAYLOAD_BITS, decode, encode
 from obverse.watermark.pool import Image, Pool
-from obverse.watermark.search import HYPOTHESES, Fix, Geometry, find
+from obverse.watermark.search import Fix, Geometry, find, hypotheses
 
 __all__ = ["FALSE_ACCEPTS", "MarkReading", "extract", "extract_frames", "read_pooled"]
 
 FALSE_ACCEPTS = 1e-6  # a search of a clip without the mark, at most
-_TESTS = 2  # a payload, or synchronisation alone
+_TESTS = 4  # a payload, or synchronisation alone; a plain geometry, or any
+_PROMISING_Z = 4.8  # of synchronisation, more than chance gives an offset: worth some patience
 _LEAST_LOG = -690.0  # a bound of 0 would be untrue, and smaller ones are no floating-point numbers
 _POOLED_FRAMES = 300  # longer clips are sampled
 _SECONDS_MAX = 60.0  # what lies later in a long clip is not read
@@ -94,8 +98,11 @@ def _bound(z: float, log_hypotheses: float) -> float:
     return math.exp(max(_LEAST_LOG, min(0.0, exponent)))
 
 
-_LOG_ALIGNMENTS = math.log(HYPOTHESES)
-_LOG_MESSAGES = _LOG_ALIGNMENTS + PAYLOAD_BITS * math.log(2)
+_LOG_MESSAGES = PAYLOAD_BITS * math.log(2)
+
+
+def _of_payload(z: float, geometry: Geometry) -> float:
+    return _bound(z, math.log(hypotheses(geometry)) + _LOG_MESSAGES)
 
 
 def _payload(fix: Fix, keyed: Carriers) -> tuple[int, float] | None:
@@ -103,6 +110,8 @@ def _payload(fix: Fix, keyed: Carriers) -> tuple[int, float] | None:
     on_bits = fix.chips[keyed.bits].astype(np.float64)
     soft = on_bits.sum(axis=1)
     payload = decode(soft.astype(np.float32))
+    if payload is None and fix.geometry.plain and fix.z >= _PROMISING_Z:
+        payload = decode(soft.astype(np.float32), patient=True)
     if payload is None:
         return None
     agreement = float(encode(payload) @ soft) + float(fix.chips[keyed.sync].sum())
@@ -117,15 +126,15 @@ def read_pooled(image: Image, frames: int, key: bytes = DEFAULT_KEY) -> MarkRead
     def accept(fix: Fix) -> bool:
         nonlocal read
         found = _payload(fix, keyed)
-        if found is not None and _bound(found[1], _LOG_MESSAGES) <= FALSE_ACCEPTS:
+        if found is not None and _of_payload(found[1], fix.geometry) <= FALSE_ACCEPTS:
             read = found
         return read is not None
 
     fix = find(image, key, accept)
     if read is not None:
         payload, z = read
-        return MarkReading(True, payload, z, _bound(z, _LOG_MESSAGES), frames, fix.geometry)
-    p_value = _bound(fix.z, _LOG_ALIGNMENTS)
+        return MarkReading(True, payload, z, _of_payload(z, fix.geometry), frames, fix.geometry)
+    p_value = _bound(fix.z, math.log(hypotheses(fix.geometry)))
     present = p_value <= FALSE_ACCEPTS
     return MarkReading(present, None, fix.z, p_value, frames, fix.geometry if present else None)
 

@@ -1,8 +1,10 @@
 """All frames of a clip as one picture in which the mark has added up and the content has not.
 
-Each frame's luma is high-passed, divided by its local energy (so that no hair or edge outvotes a
-cheek), and clipped. The mark is the same in every frame and adds up; moving content does not. The
-mean is normalised in the same way, which takes care of content that stood still.
+Each frame's luma is high-passed and divided by a power of its local energy, so that no hair or edge
+outvotes a cheek: the best weight of a place is the mark's strength there over the noise's variance,
+and the powers below come nearest to it over codecs from CRF 28 to 40. The mark is the same in every
+frame and adds up; moving content does not. The mean is evened out again, more mildly, which takes
+care of content that stood still.
 """
 
 import cv2
@@ -16,24 +18,38 @@ __all__ = ["POOL_PX", "Pool"]
 POOL_PX = (
     256  # short side of the pooled picture: two mark pixels each, which holds the mark's whole band
 )
-_BLUR_PX = 1.5  # standard deviation of what the high-pass takes away
+_BLUR_PX = 1.2  # standard deviation of what the high-pass takes away
 _FRAME_WINDOW_PX = 5  # local energy of a frame
-_MEAN_WINDOW_PX = 11  # local energy of the mean
 _FRAME_FLOOR = 0.5  # grey levels: energy below this is noise
-_MEAN_FLOOR = 0.02  # in units of a normalised frame
-_CLIP = 2.5  # local standard deviations
+_MEAN_WINDOW_PX = 11  # local energy of the mean
+_MEAN_FLOOR = 0.1  # of the mean's own energy
+_CLIP = 9.0  # standard deviations of the pooled picture
 _SIDE_MIN_PX = 32
 _ASPECT_MAX = 4.0
 
 Image = npt.NDArray[np.float32]
 
 
-def _normalised(detail: npt.NDArray[np.floating], window: int, floor: float) -> Image:
+def _energy(detail: Image, window: int) -> Image:
     power = cv2.blur(cv2.multiply(detail, detail), (window, window))
     # The blur's running sums end a little below zero where the picture is perfectly flat.
-    energy = cv2.sqrt(cv2.max(power, 0.0))
-    even = cv2.divide(detail, cv2.add(energy, floor))
-    return np.asarray(np.clip(even, -_CLIP, _CLIP), np.float32)
+    return np.asarray(cv2.sqrt(cv2.max(power, 0.0)), np.float32)
+
+
+def _weighed(small: Image) -> Image:
+    """Return a frame's luma, high-passed, over the local energy to the power of 3/2."""
+    detail = cv2.subtract(small, cv2.GaussianBlur(small, (0, 0), _BLUR_PX))
+    energy = cv2.add(_energy(detail, _FRAME_WINDOW_PX), _FRAME_FLOOR)
+    return np.asarray(cv2.divide(detail, cv2.multiply(energy, cv2.sqrt(energy))), np.float32)
+
+
+def _evened(mean: Image) -> Image:
+    """Return the mean of weighed frames over the root of its local energy, variance 1."""
+    energy = _energy(mean, _MEAN_WINDOW_PX)
+    whole = float(cv2.norm(mean)) / max(1.0, mean.size**0.5)
+    even = cv2.divide(mean, cv2.sqrt(cv2.add(energy, _MEAN_FLOOR * whole + 1e-12)))
+    deviation = float(cv2.norm(even)) / max(1.0, even.size**0.5)
+    return np.asarray(np.clip(even / max(deviation, 1e-12), -_CLIP, _CLIP), np.float32)
 
 
 class Pool:
@@ -67,22 +83,22 @@ class Pool:
             raise InputError(f"a frame of {width}x{height} pixels follows frames of another size.")
         luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         shrinks = min(height, width) > POOL_PX
+        # Floats: a mark that went through a coarse quantiser is fainter than one grey level.
         small = cv2.resize(
-            luma,
+            luma.astype(np.float32),
             self._sum.shape[::-1],
             interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
-        ).astype(np.float32)
-        detail = cv2.subtract(small, cv2.GaussianBlur(small, (0, 0), _BLUR_PX))
-        cv2.add(self._sum, _normalised(detail, _FRAME_WINDOW_PX, _FRAME_FLOOR), dst=self._sum)
+        )
+        cv2.add(self._sum, _weighed(small), dst=self._sum)
         self.frames += 1
 
     @property
     def image(self) -> Image:
-        """The pooled picture, short side 256, mean about 0 and local variance about 1.
+        """The pooled picture, short side 256, mean about 0 and variance 1.
 
         Raises:
             InputError: no frame was added.
         """
         if self._sum is None:
             raise InputError("there are no frames to look for a mark in.")
-        return _normalised(self._sum / np.float32(self.frames), _MEAN_WINDOW_PX, _MEAN_FLOOR)
+        return _evened(self._sum / np.float32(self.frames))

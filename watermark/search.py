@@ -6,7 +6,7 @@ torus; one FFT then finds the offset. `find` tries the picture as it is, then fa
 geometries, coarsely, and climbs from the best.
 
 Geometries are points of a fixed lattice, and offsets are quarters of a sample. The number of
-hypotheses that the search could ever look at is therefore finite and known, `HYPOTHESES`: the
+hypotheses that the search could ever look at is therefore finite and known, `hypotheses`: the
 p-values of `obverse.watermark.extract` rest on it and not on the number that happened to be tried.
 """
 
@@ -20,16 +20,26 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from obverse.watermark.carriers import GRID, Carriers, carriers, pulse_spectrum
+from obverse.watermark.carriers import (
+    GRID,
+    TORUS_PX,
+    Carriers,
+    carriers,
+    code_spectrum,
+    pulse_spectrum,
+)
 from obverse.watermark.pool import POOL_PX, Image
 
-__all__ = ["HYPOTHESES", "Fix", "Geometry", "align", "find"]
+__all__ = ["Fix", "Geometry", "align", "find", "hypotheses", "offset_for"]
 
 _UNIT = 1e-3  # of the lattice: natural logarithm of a scale, and radians
 _SCALE_UNITS = 1000  # scales from exp(-1) to exp(1)
 _TURN_UNITS = 260  # up to 15 degrees either way
 _OFFSETS = (4 * POOL_PX) ** 2
-HYPOTHESES = (2 * _SCALE_UNITS + 1) ** 2 * (2 * _TURN_UNITS + 1) * 2 * _OFFSETS
+_ALL = (2 * _SCALE_UNITS + 1) ** 2 * (2 * _TURN_UNITS + 1) * 2 * _OFFSETS
+_PLAIN = 2 * _OFFSETS  # the picture as it is, and mirrored
+_PEAKS_PLAIN, _PEAKS = 6, 2  # offsets that are read for each geometry
+_PEAK_PX = 2  # pooled pixels around a peak that belong to it
 
 _COARSE_SIDE = 160  # samples of the torus in the coarse search
 _STEP_UNITS = (
@@ -66,6 +76,11 @@ class Geometry:
         return math.degrees(self.turn * _UNIT)
 
     @property
+    def plain(self) -> bool:
+        """Whether the picture lies as it was marked, or mirrored and no more."""
+        return self.log_width == self.log_height == self.turn == 0
+
+    @property
     def allowed(self) -> bool:
         """Whether the point belongs to the lattice."""
         scales = max(abs(self.log_width), abs(self.log_height)) <= _SCALE_UNITS
@@ -85,6 +100,15 @@ class Fix:
     offset: tuple[float, float]  # row and column of the torus' origin, in pooled pixels
     z: float  # of the synchronisation chips, see `obverse.watermark.extract`
     chips: npt.NDArray[np.float32]  # [16384] what lies on each chip, keyed signs undone
+
+
+def hypotheses(geometry: Geometry) -> int:
+    """Return how many alignments a geometry competes with: few if plain, else all of the lattice.
+
+    A picture as it is thus needs a smaller z than one found by a long search. The two classes share
+    the chance of a false accept evenly.
+    """
+    return _PLAIN if geometry.plain else _ALL
 
 
 @functools.lru_cache(maxsize=4)
@@ -112,8 +136,10 @@ def _lay(image: Image, geometry: Geometry, side: int) -> Image:
     matrix = geometry.matrix() * resample
     reach = np.abs(matrix) @ (width, height)
     columns, rows = (side * max(1, math.ceil(extent / side - 1e-6)) for extent in reach)
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    shift = np.array([columns // 2, rows // 2]) - matrix @ middle
+    middle = np.array([width / 2, height / 2])
+    # Whole pixels, so that a picture that is not stretched is not resampled either; the offset is
+    # found blind.
+    shift = np.round(np.array([columns / 2, rows / 2]) - matrix @ middle)
     canvas = cv2.warpAffine(
         image, np.column_stack([matrix, shift]), (columns, rows), flags=cv2.INTER_LINEAR
     )
@@ -153,28 +179,73 @@ def _quarter(before: float, here: float, after: float) -> float:
     return round(4 * 0.5 * (before - after) / bend) / 4 if bend < 0 else 0.0
 
 
-def align(image: Image, key: bytes, geometry: Geometry) -> Fix:
-    """Lay a pooled picture on the torus by a geometry, find its offset, and read its chips."""
+def _peaks(
+    surface: npt.NDArray[np.float32], count: int
+) -> Iterator[tuple[npt.NDArray[np.float32], int, int]]:
+    """Yield the highest places of a surface, each with its nine neighbours."""
+    side = surface.shape[0]
+    left = surface.copy()
+    near = np.arange(-_PEAK_PX, _PEAK_PX + 1)
+    for _ in range(count):
+        row, column = divmod(int(np.argmax(left)), side)
+        around = surface[np.ix_(np.arange(row - 1, row + 2) % side, _around(column, side))]
+        yield around, row, column
+        left[np.ix_((row + near) % side, (column + near) % side)] = -np.inf
+
+
+def _around(place: int, side: int) -> npt.NDArray[np.intp]:
+    return np.arange(place - 1, place + 2) % side
+
+
+def _whole(offset: float) -> float:
+    """Return the nearest offset of a whole mark pixel, in pooled pixels.
+
+    Where a picture lies as it was marked nothing else occurs, and a faint peak says it badly.
+    """
+    return round(2 * offset - 0.5) / 2 + 0.25
+
+
+def align(image: Image, key: bytes, geometry: Geometry, count: int = 1) -> Iterator[Fix]:
+    """Lay a pooled picture on the torus by a geometry and yield what its chips read at the `count`
+    likeliest offsets, best first.
+    """
     picture = image[:, ::-1] if geometry.mirrored else image
     spectrum = _spectrum(np.ascontiguousarray(picture), geometry, POOL_PX)
-    _, surface, (row, column) = _peak(spectrum, key, POOL_PX)
-    side = POOL_PX
-    down = row + _quarter(
-        surface[row - 1, column], surface[row, column], surface[(row + 1) % side, column]
-    )
-    right = column + _quarter(
-        surface[row, column - 1], surface[row, column], surface[row, (column + 1) % side]
-    )
-    phase = np.exp(2j * np.pi * down * scipy.fft.fftfreq(side))[:, None] * np.exp(
-        2j * np.pi * right * scipy.fft.rfftfreq(side)
-    )
-    aligned = scipy.fft.irfft2(
-        spectrum * (_pulse(side) * phase).astype(np.complex64), s=(side, side)
-    )
-    step = side // GRID
+    surface = scipy.fft.irfft2(spectrum * _reference(key, POOL_PX), s=(POOL_PX, POOL_PX))
+    shaped = spectrum * _pulse(POOL_PX)
     keyed = carriers(key)
-    chips = aligned[::step, ::step].ravel() * keyed.sign
-    return Fix(geometry, (down, right), _sync_z(chips, keyed), chips)
+    step = POOL_PX // GRID
+    for around, row, column in _peaks(surface, count):
+        down = row + _quarter(*map(float, around[:, 1]))
+        right = column + _quarter(*map(float, around[1]))
+        if geometry.plain:
+            down, right = _whole(down), _whole(right)
+        phase = np.exp(2j * np.pi * down * scipy.fft.fftfreq(POOL_PX))[:, None] * np.exp(
+            2j * np.pi * right * scipy.fft.rfftfreq(POOL_PX)
+        )
+        aligned = scipy.fft.irfft2(shaped * phase.astype(np.complex64), s=(POOL_PX, POOL_PX))
+        chips = aligned[::step, ::step].ravel() * keyed.sign
+        yield Fix(geometry, (down, right), _sync_z(chips, keyed), chips)
+
+
+def offset_for(image: Image, payload: int, key: bytes) -> tuple[int, int] | None:
+    """Return the offset, (row, column) in mark pixels, at which a pooled unmarked picture already
+    agrees best with the mark of a payload; None for a picture that shows nothing.
+    """
+    height, width = image.shape
+    spectrum = _spectrum(image, Geometry(), POOL_PX)
+    wanted = np.conj(code_spectrum(payload, key, POOL_PX)) * _pulse(POOL_PX)
+    surface = scipy.fft.irfft2(spectrum * wanted, s=(POOL_PX, POOL_PX))
+    if not float(np.ptp(surface)) > 0:
+        return None
+    place = np.array(divmod(int(np.argmax(surface)), POOL_PX))
+    size = np.array([height, width])
+    canvas = POOL_PX * np.ceil(size / POOL_PX - 1e-6)
+    # The middle of the frame lies half a mark pixel before the torus' first pixel (see `place` in
+    # `obverse.watermark.embed`), and `_lay` puts it on the canvas' middle but for rounding.
+    middle = np.round(canvas / 2 - size / 2) + (size - 1) / 2
+    marks = np.round((place - middle) * (TORUS_PX // POOL_PX) - 0.5).astype(int) % TORUS_PX
+    return int(marks[0]), int(marks[1])
 
 
 def _sync_z(chips: npt.NDArray[np.float32], keyed: Carriers) -> float:
@@ -185,9 +256,9 @@ def _sync_z(chips: npt.NDArray[np.float32], keyed: Carriers) -> float:
 def _families() -> Iterator[Geometry]:
     """Yield the geometries of the coarse search, likely ones first; each is tried mirrored too."""
     step = _STEP_UNITS
-    for units in range(0, 700, step):  # cropped, or pasted into something larger
+    for units in range(0, 720, step):  # cropped, or pasted into something up to twice as large
         yield Geometry(-units, -units)
-        if 0 < units < 500:
+        if units > 0:
             yield Geometry(units, units)
     for units in range(step, 600, step):  # one side cropped or squeezed
         for signed in (-units, units):
@@ -265,14 +336,14 @@ def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
     """
     best: Fix | None = None
     for geometry in (Geometry(), Geometry(mirrored=True)):
-        fix = align(image, key, geometry)
-        if accept(fix):
-            return fix
-        best = fix if best is None or fix.z > best.z else best
+        for fix in align(image, key, geometry, _PEAKS_PLAIN):
+            if accept(fix):
+                return fix
+            best = fix if best is None or fix.z > best.z else best
     assert best is not None
     for candidate in _coarse(image, key):
-        fix = align(image, key, _climb(image, key, candidate))
-        if accept(fix):
-            return fix
-        best = max(best, fix, key=lambda one: one.z)
+        for fix in align(image, key, _climb(image, key, candidate), _PEAKS):
+            if accept(fix):
+                return fix
+            best = max(best, fix, key=lambda one: one.z)
     return best

@@ -52,6 +52,8 @@ _TABLES = {
     parts.SOCKET: 5,
 }
 _CLOTH_TABLE, _CHEST_TABLE = 6, 7
+_LENS_PX, _LENS_TAPS = 0.6, 5  # deviation and width of the lens's blur, px of the picture
+_NO_GRAIN = np.zeros((512, 512), np.float32)
 
 
 class _Room(threading.local):
@@ -311,8 +313,10 @@ class Scene:
         translation: npt.ArrayLike,
         backdrop: FloatArray,
         frame: int = 0,
+        grain: bool = True,
     ) -> Rendering:
-        """Draw one pose over `backdrop` [size, size, 3] linear light."""
+        """Draw one pose over `backdrop` [size, size, 3] linear light, with a camera's grain or
+        without."""
         size = len(backdrop)
         expressed, turned, turn = self.pose(expression, rotation, translation)
         count = len(turned)
@@ -376,8 +380,11 @@ class Scene:
         )
         for layer, where in zip(self.layers, hairs, strict=True):
             self._draw_layer(layer, where, depth, nearness, image, cover)
+        # No lens is sharper than its sensor; edges of hair and glasses would be stairs without it.
+        cv2.GaussianBlur(image, (_LENS_TAPS, _LENS_TAPS), _LENS_PX, dst=image)
         out = np.empty((size, size, 3), np.uint8)
-        _develop(image, self._curve, self._grain, frame, np.float32(self.lighting.exposure), out)
+        specks = self._grain if grain else _NO_GRAIN
+        _develop(image, self._curve, specks, frame, np.float32(self.lighting.exposure), out)
         mask = cv2.convertScaleAbs(cover, alpha=255)
         return Rendering(out, mask, self.landmark_pixels(turned, size))
 

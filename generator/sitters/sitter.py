@@ -21,7 +21,7 @@ from obverse.generator.sitters.pack import shape_targets
 from obverse.generator.sitters.scene import Rendering, Scene
 from obverse.generator.sitters.wardrobe import Appearance, draw_appearance, dress
 
-__all__ = ["Sitter", "SitterFrame", "neutral_vertices"]
+__all__ = ["Sitter", "SitterFrame", "attributes_of", "neutral_vertices"]
 
 FloatArray = npt.NDArray[np.float32]
 _SMALLEST, _LARGEST = 64, 2048
@@ -79,6 +79,24 @@ def _broadened(vertices: FloatArray, identity: Identity) -> FloatArray:
     return broad
 
 
+def _drawn(seed: int) -> tuple[Identity, Appearance]:
+    if seed < 0:
+        raise ConfigError(f"a sitter's seed is {seed}; it must not be negative.")
+    shape_rng, look_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
+    identity = draw_identity(shape_rng, shape_targets()[3])
+    return identity, draw_appearance(identity, look_rng)
+
+
+def attributes_of(seed: int) -> Mapping[str, str]:
+    """Return what `Sitter.from_seed(seed).attributes` would be, without making the sitter.
+
+    Raises:
+        ConfigError: the seed is negative.
+    """
+    identity, appearance = _drawn(seed)
+    return appearance.attributes(identity)
+
+
 class Sitter:
     """One virtual adult before one camera.
 
@@ -101,11 +119,7 @@ class Sitter:
         Raises:
             ConfigError: the seed is negative.
         """
-        if seed < 0:
-            raise ConfigError(f"a sitter's seed is {seed}; it must not be negative.")
-        shape_rng, look_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
-        identity = draw_identity(shape_rng, shape_targets()[3])
-        return cls(identity, draw_appearance(identity, look_rng), seed)
+        return cls(*_drawn(seed), seed)
 
     @property
     def attributes(self) -> Mapping[str, str]:
@@ -120,10 +134,11 @@ class Sitter:
         """Return the sitter's neutral vertices [V, 3] of the head model."""
         return self._scene.neutral
 
-    def still(self, size: int = 512) -> npt.NDArray[np.uint8]:
+    def still(self, size: int = 512, *, grain: bool = True) -> npt.NDArray[np.uint8]:
         """Return a picture [size, size, 3] RGB of the sitter at rest, with the sitter's own slight
         smile."""
-        return self.frame(self.appearance.resting, np.zeros(3), np.zeros(3), size).image
+        resting = self.appearance.resting
+        return self.frame(resting, np.zeros(3), np.zeros(3), size, grain=grain).image
 
     def frame(
         self,
@@ -132,15 +147,18 @@ class Sitter:
         translation: npt.ArrayLike,
         size: int = 512,
         index: int = 0,
+        *,
+        grain: bool = True,
     ) -> SitterFrame:
-        """Render one pose: expression [52], rotation [3] and translation [3] as in `Motion`."""
+        """Render one pose: expression [52], rotation [3] and translation [3] as in `Motion`; with a
+        camera's grain, the `index`-th of its pictures, or without."""
         coefficients = np.asarray(expression, np.float32)
         if coefficients.shape != (len(EXPRESSIONS),):
             raise ConfigError(
                 f"an expression has shape {coefficients.shape}; it must be [{len(EXPRESSIONS)}]."
             )
         drawn: Rendering = self._scene.draw(
-            coefficients, rotation, translation, self._backdrop(size), index
+            coefficients, rotation, translation, self._backdrop(size), index, grain
         )
         return SitterFrame(drawn.image, drawn.mask, drawn.landmarks)
 
@@ -158,7 +176,9 @@ class Sitter:
         _, turned, _ = self._scene.pose(np.asarray(expression, np.float32), rotation, translation)
         return self._scene.camera.project(turned, size)
 
-    def perform(self, motion: Motion, size: int = 512) -> Iterator[SitterFrame]:
+    def perform(
+        self, motion: Motion, size: int = 512, *, grain: bool = True
+    ) -> Iterator[SitterFrame]:
         """Render a motion, one frame each; two threads work ahead of the reader."""
         self._backdrop(size)
         # The products are too small to share out: BLAS threads would only spin beside the two here.
@@ -173,6 +193,7 @@ class Sitter:
                         motion.translation[index],
                         size,
                         index,
+                        grain=grain,
                     )
                 )
                 if len(waiting) > 2 * _THREADS:
