@@ -1,23 +1,23 @@
-"""What a file shows: its mark, and the sketch and sound by which it is told from other clips."""
+"""What a file shows and says: its mark, and the evidence by which it is told from other clips."""
 
-import base64
 from pathlib import Path
 from typing import Any
 
+from obverse.audit.recovery import Evidence, gather_with_mark
 from obverse.errors import InputError
 from obverse.media.audio import read_speech
 from obverse.media.still import read_still
 from obverse.media.video import probe
 from obverse.watermark.carriers import DEFAULT_KEY
-from obverse.watermark.extract import MarkReading, extract, extract_frames
-from obverse.watermark.sketch import Sketch, sketch, sketch_frames
-from obverse.watermark.sound_fingerprint import LEAST_SOUND_SECONDS, fingerprint_sound
 
-__all__ = ["read_content"]
+__all__ = ["NO_PICTURE", "read_content"]
+
+NO_PICTURE = "there is no picture"
 
 
 def read_content(path: Path, key: str | None = None) -> dict[str, Any]:
-    """Return plain values: `mark`, `sketch`, `sound`, each None where there is nothing to read.
+    """Return plain values: `mark` and why there is none, the picture's `size`, and the `evidence`
+    for the registry.
 
     Args:
         path: a film, a still or a sound file.
@@ -26,39 +26,24 @@ def read_content(path: Path, key: str | None = None) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read as any of these.
     """
-    secret = DEFAULT_KEY if key is None else bytes.fromhex(key)
-    mark: MarkReading | None = None
-    drawn: Sketch | None = None
-    why: str | None = None
     try:
-        mark, drawn = _seen(path, secret)
-    except InputError as error:
-        try:
-            read_speech(path)
-        except InputError:
-            raise error from None
-        why = "there is no picture"
+        mark, evidence = gather_with_mark(path, DEFAULT_KEY if key is None else bytes.fromhex(key))
+    except InputError:
+        read_speech(path)  # sound that is too short, or silent, to tell anything
+        mark, evidence = None, Evidence(None, None, None)
     return {
         "mark": None if mark is None else mark.to_dict(),
-        "why_no_mark": why,
-        "sketch": None if drawn is None else base64.b64encode(drawn.to_bytes()).decode(),
-        "sound": _heard(path),
+        "why_no_mark": None if mark is not None else NO_PICTURE,
+        "size": None if mark is None else _size(path),
+        "evidence": evidence.to_dict(),
     }
 
 
-def _seen(path: Path, key: bytes) -> tuple[MarkReading, Sketch]:
+def _size(path: Path) -> list[int]:
+    """Return width and height, px."""
     try:
-        probe(path)
-    except InputError as not_a_film:
-        try:
-            still = read_still(path)
-        except InputError:
-            raise not_a_film from None
-        return extract_frames([still], key), sketch_frames([still], 1.0)
-    return extract(path, key), sketch(path)
-
-
-def _heard(path: Path) -> str | None:
-    """Return the fingerprint of the sound, hexadecimal; None for silence and for short sound."""
-    heard = fingerprint_sound(path)
-    return None if heard is None or heard.seconds < LEAST_SOUND_SECONDS else heard.to_hex()
+        info = probe(path)
+    except InputError:
+        height, width = read_still(path).shape[:2]
+        return [width, height]
+    return [info.width, info.height]

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import obverse
+from obverse.audit.content import NO_PICTURE
 from obverse.audit.decision import Detected, Findings, Manifest, Mark, decide
 from obverse.audit.findings import Evidence, findings_of, limits_of
 from obverse.audit.isolation import Answer, Limits, ask
 from obverse.audit.likelihood import support
 from obverse.audit.record import Record
+from obverse.audit.recovery import Evidence as ForRegistry
 from obverse.audit.registered import (
     NOT_ASKED,
+    Pose,
     Registered,
-    decoded_sketch,
     look_up,
     made_by_software,
     plain_neighbours,
@@ -171,7 +173,7 @@ def audit(path: Path, config: AuditConfig | None = None, progress: Progress = _s
         times={"started": started, "finished": _now()},
         command=config.command,
         manifest=_plain_manifest(manifest),
-        recovered=None if registered.manifest is None else _plain_manifest(registered.manifest),
+        recovered=None if registered.found is None else _plain_manifest(registered.found.manifest),
         registry=_plain_registered(registered),
         mark=seen.get("mark"),
         detector=found_faces.get("detector"),
@@ -232,7 +234,7 @@ def _require_readable(
 
 def _faces(path: Path, run: Path | None, config: AuditConfig, content: Answer) -> Answer:
     if (content.values or {}).get("why_no_mark"):
-        return Answer(refused="there is no picture")
+        return Answer(refused=NO_PICTURE)
     answer = ask(
         "faces",
         path,
@@ -250,12 +252,14 @@ def _registered(content: Answer, config: AuditConfig) -> Registered:
     seen = content.values
     if seen is None:
         return dataclasses.replace(NOT_ASKED, why_not="the clip's content could not be read")
-    mark = seen["mark"] or {}
-    payload = int(mark["payload"], 16) if mark.get("payload") else None
-    sound = bytes.fromhex(seen["sound"]) if seen["sound"] else None
     try:
         with Registry(config.registry) as registry:
-            return look_up(registry, payload, decoded_sketch(seen["sketch"]), sound, config.anchors)
+            return look_up(
+                registry,
+                ForRegistry.from_dict(seen["evidence"]),
+                config.anchors,
+                Pose.of(seen["mark"], seen["size"]),
+            )
     except ProvenanceError as error:
         if config.registry is not None:
             raise
@@ -298,7 +302,7 @@ def detected(
 
     A verdict that its own ratio does not support, weakly at least, is none.
     """
-    if not asked or answer.refused == "there is no picture":
+    if not asked or answer.refused == NO_PICTURE:
         return "not run", None
     if score is None or score["status"] == "error":
         return "error", None
@@ -331,13 +335,12 @@ def _plain_manifest(report: ManifestReport) -> dict[str, Any]:
 
 
 def _plain_registered(registered: Registered) -> dict[str, Any]:
-    record, compared = registered.record, registered.compared
-    return {
-        "content": registered.content,
-        "why_not": registered.why_not,
-        "clip": None
-        if record is None
-        else {
+    found = registered.found
+    clip = None
+    if found is not None:
+        record = found.record
+        clip = {
+            "found_by": found.found_by,
             "manifest": record.id,
             "clip": record.clip_id,
             "sha256": record.sha256,
@@ -346,8 +349,15 @@ def _plain_registered(registered: Registered) -> dict[str, Any]:
             "label": str(record.label.get("label")),
             "kind": str(record.label.get("kind")),
             "method": record.label.get("method"),
-        },
-        "compared": None if compared is None else dataclasses.asdict(compared),
+            "content": found.content,
+            "picture_distance": found.picture_distance,
+            "sound_distance": found.sound_distance,
+            "placement": None if found.placement is None else dataclasses.asdict(found.placement),
+        }
+    return {
+        "content": registered.content,
+        "why_not": registered.why_not,
+        "clip": clip,
         "neighbours": plain_neighbours(registered.neighbours),
         "heard": plain_neighbours(registered.heard),
     }

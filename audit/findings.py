@@ -88,8 +88,8 @@ def _manifest(found: Evidence) -> dict[str, str]:
     }[report.revocation]
     if report.ingredients:
         conditions += (
-            f"; {len(report.ingredients)} ingredients and all below them were checked, "
-            f"{broken} with failures"
+            f"; ingredients, checked with all below them: {len(report.ingredients)}, of which "
+            f"broken: {broken}"
         )
     return _finding(
         "C2PA manifest",
@@ -113,7 +113,7 @@ def _says(found: Evidence) -> str:
 def _mark(found: Evidence) -> dict[str, str]:
     method = "invisible mark of obverse"
     rate = (
-        f"a search of a clip without the mark says `present` with probability {FALSE_ACCEPTS:g} at "
+        f"a search of a clip without the mark finds one with a probability of {FALSE_ACCEPTS:g} at "
         "most (Hoeffding's and the union bound, for any picture); misses are not bounded"
     )
     key = (
@@ -160,33 +160,34 @@ def _registry(found: Evidence) -> dict[str, str]:
     known = found.registered
     rate = (
         "a mark that was read leads to a wrong clip about as seldom as it is read falsely; "
-        f"content by sketches: same up to {SAME_CONTENT_AT_MOST:g}, other from "
-        f"{OTHER_CONTENT_FROM:g} (measured on 602 portraits and scenes: 150 copies and crops lay "
-        "at most .098 apart, 150 other pictures at least .266)"
+        f"content by sketches is the same up to {SAME_CONTENT_AT_MOST:g}, other from "
+        f"{OTHER_CONTENT_FROM:g}: of 2000 crops of 602 portraits and scenes the farthest lay at "
+        ".112, of 2000 other pictures the nearest at .168, so fewer than one in 600 such pairs "
+        "passes for the same (95 % bound)"
     )
     conditions = (
-        "the registry of this installation alone; crops to less than half a side, and a clip that "
-        "is a small part of the picture, look like other content"
+        "the registry that was asked alone; crops to less than half a side, and a clip that is a "
+        "small part of the picture, look like other content; turned clips are not compared"
     )
     if known.why_not is not None:
         return _finding(method, f"not asked: {known.why_not}", rate, conditions)
-    record = known.record
-    if record is None:
+    best = known.found
+    if best is None:
         return _finding(method, "nothing that fits is registered", rate, conditions)
     kind = "made by AI or software" if found.axes.content.endswith("AI") else "pristine"
     if known.content == "other":
         kind = "with other content"
-    state = "no manifest is kept"
-    if known.manifest is not None:
-        state = f"its manifest {record.id} is {known.manifest.state}"
-    compared = known.compared
     likeness = "content not compared"
-    if compared is not None and compared.distance is not None:
-        likeness = f"content by {compared.means}: distance {compared.distance:.3f}"
-        likeness += f", at {compared.placed}" if compared.placed else ""
+    if best.picture_distance is not None:
+        likeness = f"content at a distance of {best.picture_distance:.3f}"
+    place = best.placement
+    if place is not None and known.content != "other":
+        likeness += f", {place.width:.0%} x {place.height:.0%} of its picture"
+        likeness += f", from its second {place.second}" + (", mirrored" if place.mirrored else "")
     return _finding(
         method,
-        f"a registered clip {kind} (clip {record.clip_id}); {state}; {likeness}",
+        f"a registered clip {kind} (clip {best.record.clip_id}), found by its {best.found_by}; its "
+        f"manifest {best.record.id} is {best.manifest.state}; {likeness}",
         rate,
         conditions,
     )
@@ -216,7 +217,7 @@ def _sound(found: Evidence) -> dict[str, str]:
     result = _near(list(known.heard))
     if known.why_not:
         result = f"not asked: {known.why_not}"
-    elif not (found.content.values or {}).get("sound"):
+    elif not ((found.content.values or {}).get("evidence") or {}).get("heard"):
         result = f"not looked for: less than {LEAST_SOUND_SECONDS:g} s of sound"
     return _finding(
         "fingerprint of the sound: registered neighbours",

@@ -21,7 +21,7 @@ from obverse.provenance.isolation import limit_resources, verify_store_isolated
 from obverse.provenance.registry import ManifestRecord, Registry
 from obverse.provenance.verify import ManifestReport
 from obverse.watermark.carriers import DEFAULT_KEY
-from obverse.watermark.extract import extract, extract_frames
+from obverse.watermark.extract import MarkReading, extract, extract_frames
 from obverse.watermark.fingerprint import SAME_AT_MOST, Fingerprint, compare
 from obverse.watermark.sketch import Placement, Sketch, locate, sketch, sketch_frames
 from obverse.watermark.sound_fingerprint import (
@@ -37,6 +37,7 @@ __all__ = [
     "Recovery",
     "gather",
     "gather_isolated",
+    "gather_with_mark",
     "recover",
 ]
 
@@ -125,6 +126,15 @@ def gather(path: Path, key: bytes = DEFAULT_KEY) -> Evidence:
     Raises:
         InputError: the file is no film, still or sound that can be read.
     """
+    return gather_with_mark(path, key)[1]
+
+
+def gather_with_mark(path: Path, key: bytes = DEFAULT_KEY) -> tuple[MarkReading | None, Evidence]:
+    """Do what `gather` does, and return all that was read of the mark; None for sound alone.
+
+    Raises:
+        InputError: the file is no film, still or sound that can be read.
+    """
     heard = fingerprint_sound(path)
     if heard is not None and heard.seconds < LEAST_SOUND_SECONDS:
         heard = None
@@ -136,10 +146,11 @@ def gather(path: Path, key: bytes = DEFAULT_KEY) -> Evidence:
         except InputError:
             if heard is None:
                 raise
-            return Evidence(None, None, heard)
+            return None, Evidence(None, None, heard)
         found = extract_frames([still], key)
-        return Evidence(found.payload, sketch_frames([still], _STILL_FPS), None)
-    return Evidence(extract(path, key).payload, sketch(path), heard)
+        return found, Evidence(found.payload, sketch_frames([still], _STILL_FPS), None)
+    found = extract(path, key)
+    return found, Evidence(found.payload, sketch(path), heard)
 
 
 def gather_isolated(

@@ -86,8 +86,10 @@ def state_beside(content: bytes, store: bytes, anchors: bytes) -> tuple[State, s
     """
     settings: dict[str, Any] = {
         "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        "trust": {"verify_trust_list": True, "trust_anchors": anchors.decode()},
+        "trust": {"verify_trust_list": True},
     }
+    if anchors:
+        settings["trust"]["trust_anchors"] = anchors.decode()
     try:
         with (
             c2pa.Context.from_dict(settings) as context,

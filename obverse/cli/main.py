@@ -32,6 +32,7 @@ VERBS = {
     "identity": "Show and change who signs clips here.",
     "registry": "Count what is registered here, or copy it.",
     "audit": "Give one verdict on a clip, and a report of all that it tells.",
+    "serve": "Serve the audit as a page, and manifests over HTTP.",
     "eval": "Measure clips, each measurement a table with intervals.",
     "doctor": "Say what this machine lacks and how to mend it.",
 }
