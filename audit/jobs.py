@@ -130,36 +130,36 @@ class Jobs:
 
     def _run(self, job: Job, clip: Path, folder: Path | None) -> None:
         job.state = "running"
+        state: State = "failed"
 
         def tell(done: int, steps: int, step: str) -> None:
             job.done, job.steps, job.step = done, steps, step
 
         try:
             record = self._examine(clip, tell)
-            job.record = dataclasses.replace(record, exhibit={**record.exhibit, "name": job.name})
-            self._keep(job, clip)
-            job.state = "done"
+            record = dataclasses.replace(record, exhibit={**record.exhibit, "name": job.name})
+            self._keep(record, clip, job.id)
+            job.record, state = record, "done"
         except ObverseError as error:
             # Where the upload lies is nobody's business.
             job.error = str(error).replace(str(clip), "the clip")
-            job.state = "failed"
         except Exception as error:  # noqa: BLE001 - a thread's error would be seen by nobody
             job.error = f"the audit failed ({type(error).__name__}); report this."
-            job.state = "failed"
         finally:
-            job.ended = time.monotonic()
             if folder is not None:
                 self.drop(folder)
+            job.ended = time.monotonic()
+            job.state = state  # last: whoever sees the end finds the upload gone
 
-    def _keep(self, job: Job, clip: Path) -> None:
+    def _keep(self, record: Record, clip: Path, job_id: str) -> None:
         """Write clip and record where somebody asked to keep them."""
-        if self.config.keep is None or job.record is None:
+        if self.config.keep is None:
             return
-        digest = job.record.exhibit["sha256"]
+        digest = record.exhibit["sha256"]
         try:
             self.config.keep.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(clip, self.config.keep / f"{digest}{clip.suffix}")
-            path = self.config.keep / f"{digest}-{job.id}.json"
-            path.write_text(job.record.text(), encoding="utf-8")
+            path = self.config.keep / f"{digest}-{job_id}.json"
+            path.write_text(record.text(), encoding="utf-8")
         except OSError as error:
             raise AuditError(f"the audit cannot be kept ({error.strerror}).") from error

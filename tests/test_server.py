@@ -10,7 +10,7 @@ import pytest
 from audit_records import record
 from fastapi.testclient import TestClient
 
-from obverse.audit.jobs import JobConfig, Progress
+from obverse.audit.jobs import JobConfig, Jobs, Progress
 from obverse.audit.record import Record
 from obverse.audit.server import ServeConfig, application
 from obverse.errors import ConfigError, InputError
@@ -104,6 +104,37 @@ def test_reports_come_in_every_form_with_a_signature(client: TestClient) -> None
         assert state_beside(report.content, store, b"")[0] == "valid"
         assert state_beside(report.content + b" ", store, b"")[0] == "invalid"
     assert client.get(base + ".exe").status_code == 404
+
+
+def test_an_audit_that_cannot_be_kept_has_failed(examiner: _Examiner, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with _client(examiner, jobs=JobConfig(keep=tmp_path / "file")) as client:
+        job = _end(client, _upload(client))
+        assert (job["state"], job["record"]) == ("failed", None)
+        assert "cannot be kept" in job["error"]
+        assert client.get(f"/api/audits/{job['id']}/report.html").status_code == 409
+
+
+def test_whoever_sees_an_audit_end_finds_its_upload_gone(
+    examiner: _Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    jobs = Jobs(JobConfig(), examiner)
+    drop = jobs.drop
+
+    def watched(folder: Path) -> None:
+        seen.append(job.state)
+        drop(folder)
+
+    monkeypatch.setattr(jobs, "drop", watched)
+    folder = jobs.place()
+    (folder / "clip.mp4").write_bytes(MP4)
+    examiner.held = True
+    job = jobs.start(folder / "clip.mp4", "clip", folder)
+    examiner.held = False
+    jobs.close()
+    assert seen == ["running"]
+    assert (job.state, job.ended is None) == ("done", False)
 
 
 def test_an_audit_is_forgotten_when_asked_and_in_time(
