@@ -51,7 +51,7 @@ Room = Literal["file", "shape", "sound", "picture", "mark", "name"]
 Image = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
-VERSION = 1  # of what is read: a change makes every cache stale
+VERSION = 2  # of what is read: a change makes every cache stale
 FRAMES = 300  # of a clip that are decoded; the mark needs no more
 LOOKED_AT = 12  # of them that sharpness, noise and blocks are measured on
 GHOSTS = 3  # of those that are encoded anew
