@@ -34,6 +34,7 @@ from obverse.watermark.sound_fingerprint import (
 
 __all__ = [
     "Evidence",
+    "FoundBy",
     "Recovery",
     "gather",
     "gather_isolated",

@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from obverse.audit.recovery import Evidence, Recovery, gather_isolated, recover
+from obverse.audit.recovery import Evidence, FoundBy, Recovery, gather_isolated, recover
 from obverse.provenance.manifest import FINGERPRINT_ALGORITHM, MARK_ALGORITHM
 from obverse.provenance.registry import Registry
 from obverse.provenance.resolution import Algorithm, Match, MatchContent
@@ -23,6 +23,12 @@ ALGORITHMS = {
         Algorithm(FINGERPRINT_ALGORITHM, "fingerprint", "picture", SAME_AT_MOST),
         Algorithm(SOUND_ALGORITHM, "fingerprint", "sound", SAME_SOUND_AT_MOST),
     )
+}
+
+_FOUND_BY: dict[str, FoundBy] = {
+    MARK_ALGORITHM: "mark",
+    FINGERPRINT_ALGORITHM: "picture",
+    SOUND_ALGORITHM: "sound",
 }
 
 
@@ -43,10 +49,11 @@ def content_matcher(
                 evidence.drawn if algorithm != SOUND_ALGORITHM else None,
                 evidence.heard if algorithm != FINGERPRINT_ALGORITHM else None,
             )
-            if algorithm == MARK_ALGORITHM and evidence.payload is None:
-                return []
         return [
-            Match(each.record.id, _score(each)) for each in recover(evidence, registry, most=limit)
+            Match(each.record.id, _score(each))
+            for each in recover(evidence, registry, most=limit)
+            # A mark that is not registered leads on to what looks alike, which was not asked for.
+            if algorithm is None or each.found_by == _FOUND_BY[algorithm]
         ]
 
     return match

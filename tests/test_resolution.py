@@ -27,9 +27,11 @@ from obverse.provenance.manifest import FINGERPRINT_ALGORITHM, MARK_ALGORITHM, S
 from obverse.provenance.registry import Registry
 from obverse.provenance.resolution import Resolution, create_app
 from obverse.provenance.verify import verify_store
+from obverse.watermark.sound_fingerprint import SoundFingerprint
 
 TOKEN = "a token of sixteen"
 MARKS = (0x0123456789ABCDEF, 0xFEDCBA9876543210)
+SAID = b"word" * 90
 SHOWN = bytes(range(8)) + bytes(range(100, 108))
 
 
@@ -61,6 +63,8 @@ def _read(path: Path) -> Evidence:
     content = path.read_bytes()
     if content.startswith(b"broken"):
         raise InputError(f"{path} cannot be read; give a whole copy.")
+    if content == b"another's mark":
+        return Evidence(MARKS[1], None, SoundFingerprint.from_bytes(SAID))
     return Evidence(MARKS[0] if content == b"the clip" else None, None, None)
 
 
@@ -77,7 +81,7 @@ def service(tmp_path: Path) -> Iterator[_Service]:
     with Registry(f"sqlite:///{tmp_path / 'registry.sqlite'}") as registry:
         first = _signed(tmp_path, 0)
         registry.add(
-            _clip(0), first.id, MARKS[0], manifest=first.data, fingerprint=SHOWN, sound=b"word" * 90
+            _clip(0), first.id, MARKS[0], manifest=first.data, fingerprint=SHOWN, sound=SAID
         )
         served = Resolution(
             registry, ALGORITHMS, content_matcher(registry, _read), token=TOKEN,
@@ -151,6 +155,11 @@ def test_a_clip_leads_to_its_manifest(service: _Service) -> None:
     assert post(b"the clip").json() == {"matches": [match]}
     assert post(b"the clip", alg=MARK_ALGORITHM).json() == {"matches": [match]}
     assert post(b"another").json() == {"matches": []}
+    # A mark that nobody registered leads nowhere; what is heard does, where it is asked for.
+    heard = [{"manifestId": service.first.id, "similarityScore": 100}]
+    assert post(b"another's mark").json() == {"matches": heard}
+    assert post(b"another's mark", alg=SOUND_ALGORITHM).json() == {"matches": heard}
+    assert post(b"another's mark", alg=MARK_ALGORITHM).json() == {"matches": []}
     hinted = post(b"another", hintAlg=MARK_ALGORITHM, hintValue=MARK).json()
     assert hinted["matches"][0]["manifestId"] == service.first.id
     assert post(b"the clip", hintAlg=MARK_ALGORITHM, hintValue=MARK).json() == {"matches": [match]}
