@@ -42,6 +42,16 @@ def hold_photograph(photograph: Path, film: Path, seconds: float, rng: np.random
             writer.write(image)
 
 
+def _link(link: Path, photograph: Path) -> None:
+    """Put a link to a photograph in place of an older link, and of nothing else."""
+    if link.exists() and not link.is_symlink():
+        raise InputError(
+            f"{link} is a file and no link, and is not replaced; give --rest another folder."
+        )
+    link.unlink(missing_ok=True)
+    link.symlink_to(photograph.resolve())
+
+
 def main() -> None:
     """Write the films of a folder of photographs."""
     parser = argparse.ArgumentParser(description="Films of photographs, for obverse corpus.")
@@ -68,9 +78,7 @@ def main() -> None:
         if options.rest is not None:
             options.rest.mkdir(parents=True, exist_ok=True)
             for number in sorted(order[options.count :]):
-                link = options.rest / found[number].name
-                link.unlink(missing_ok=True)
-                link.symlink_to(found[number].resolve())
+                _link(options.rest / found[number].name, found[number])
     except ObverseError as error:
         parser.exit(2, f"{error}\n")
 
