@@ -47,7 +47,6 @@ class Inspection:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         mark = self.mark
-        found = mark is not None and mark.present and mark.payload is not None
         return {
             "manifest": {
                 "state": self.manifest.state,
@@ -65,8 +64,8 @@ class Inspection:
                 "ingredients": [dataclasses.asdict(item) for item in self.manifest.ingredients],
             },
             "mark": {
-                "present": found,
-                "payload": payload_hex(mark.payload) if mark is not None and found else None,
+                "present": mark is not None and mark.present,
+                "payload": None if mark is None else payload_hex(mark.payload),
                 "z": None if mark is None else round(float(mark.z), 3),
                 "p_value": None if mark is None else float(mark.p_value),
             },

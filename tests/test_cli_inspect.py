@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
 
+from obverse.audit.inspection import Inspection
 from obverse.cli.inspect import inspect
 from obverse.cli.main import main
 from obverse.clip import Clip
@@ -22,6 +23,8 @@ from obverse.provenance.certificates import development_chain
 from obverse.provenance.home import HOME_VARIABLE
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.manifest import sign
+from obverse.provenance.verify import ManifestReport
+from obverse.watermark.extract import MarkReading
 
 SIZE = 256
 
@@ -253,3 +256,16 @@ def test_the_manifest_of_a_damaged_still_is_judged(tmp_path: Path) -> None:
 
 def test_help_has_an_example() -> None:
     assert "Example:" in _run("--help").output
+
+
+def test_a_mark_whose_payload_is_lost_is_present(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "face.png"
+    write_still(path, next(_frames(1)))
+    lost = Inspection(path, ManifestReport("absent"), MarkReading(True, None, 9.1, 1e-9, 12))
+    monkeypatch.setattr("obverse.cli.inspect.look", lambda *_, **__: lost)
+    told = CliRunner().invoke(inspect, [str(path)])
+    assert "present: its payload is lost" in told.stdout
+    mark = json.loads(CliRunner().invoke(inspect, [str(path), "--json"]).stdout)["mark"]
+    assert (mark["present"], mark["payload"]) == (True, None)

@@ -143,6 +143,6 @@ def _mark_line(mark: MarkReading | None) -> str:
     # Far out, the bound is smaller than any floating-point number.
     chance = f"p {mark.p_value:.1e}" if mark.p_value > 0 else "p < 1e-300"
     statistics = f"z {mark.z:.1f}, {chance}"
-    if mark.present and mark.payload is not None:
-        return f"present: {payload_hex(mark.payload)} ({statistics})"
+    if mark.present:
+        return f"present: {payload_hex(mark.payload) or 'its payload is lost'} ({statistics})"
     return f"absent ({statistics})"
