@@ -70,6 +70,7 @@ def test_an_authority_for_time_stamps_is_chosen_and_dropped(files: Path) -> None
         (["use", "leaf.key", "--key", "leaf.key"], "no PEM certificates"),
         (["use", "root.pem", "--key", "leaf.key"], "digitalSignature"),
         (["use", "absent.pem", "--key", "leaf.key"], "cannot be read"),
+        (["use", "chain.pem", "--key", "leaf.key", "--token", "studio"], "--pkcs11"),
         (["tsa", "timestamp.test"], "http://"),
         (["tsa", "http://timestamp.test", "--anchors", "leaf.key"], "no PEM certificate"),
     ],

@@ -98,6 +98,8 @@ def use(
     from obverse.provenance.token_key import Pkcs11Key
 
     card = None
+    if module is None and (token is not None or label is not None):
+        raise ConfigError("--token and --label name a key in a token; give --pkcs11 as well.")
     if module is not None:
         if token is None or label is None:
             raise ConfigError(
