@@ -334,12 +334,15 @@ def _store(name: str, values: dict[str, Any]) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, readable by its owner alone."""
+    draft = None
     try:
         handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
         os.replace(draft, path)
     except OSError as error:
+        if draft is not None:
+            Path(draft).unlink(missing_ok=True)
         raise ProvenanceError(f"{path} cannot be written ({error.strerror}).") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from obverse.cli.inspect import printable
 from obverse.errors import ConfigError, OutputExistsError, ProvenanceError
 
 __all__ = ["recover"]
@@ -123,11 +124,11 @@ def _label(label: object) -> str:
     if not isinstance(label, dict):
         return ""
     parts = [str(label[name]) for name in ("label", "kind", "method", "rights") if label.get(name)]
-    text = ", ".join(parts)
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return printable(", ".join(parts))
 
 
 def _write(path: Path, content: bytes) -> None:
+    draft = None
     try:
         handle, draft = tempfile.mkstemp(prefix=".manifest-", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
@@ -135,6 +136,8 @@ def _write(path: Path, content: bytes) -> None:
         os.chmod(draft, 0o644)
         os.replace(draft, path)
     except OSError as error:
+        if draft is not None:
+            Path(draft).unlink(missing_ok=True)
         raise ProvenanceError(
             f"{path} cannot be written ({error.strerror}); give another place with -o."
         ) from error
