@@ -111,25 +111,32 @@ class Store:
         self.path = path
         try:
             self._base = sqlite3.connect(path, isolation_level=None)
-            self._base.execute("PRAGMA journal_mode=WAL")
-            self._base.execute(
-                "CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT)"
-            )
-            self._base.execute(
-                "CREATE TABLE IF NOT EXISTS rows (clip TEXT, condition TEXT, digest TEXT, "
-                "status TEXT, row TEXT, PRIMARY KEY (clip, condition))"
-            )
-            about = dict(self._base.execute("SELECT key, value FROM about"))
+            try:
+                about = self._made()
+            except BaseException:
+                self._base.close()
+                raise
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is no store of rows ({error}); remove it.") from error
         if force:
             self._base.execute("DELETE FROM rows")
         elif about.get("detector", detector) != detector:
+            self._base.close()
             raise OutputExistsError(
                 f"{path} holds rows of the detector {about['detector']}, not of {detector}; give "
                 "another folder, or --force to throw them away."
             )
         self._base.execute("INSERT OR REPLACE INTO about VALUES ('detector', ?)", (detector,))
+
+    def _made(self) -> dict[str, str]:
+        """Make the tables unless they are there; return what the store says of itself."""
+        self._base.execute("PRAGMA journal_mode=WAL")
+        self._base.execute("CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT)")
+        self._base.execute(
+            "CREATE TABLE IF NOT EXISTS rows (clip TEXT, condition TEXT, digest TEXT, "
+            "status TEXT, row TEXT, PRIMARY KEY (clip, condition))"
+        )
+        return dict(self._base.execute("SELECT key, value FROM about"))
 
     def __enter__(self) -> Self:
         return self

@@ -125,7 +125,11 @@ class Registry:
             self._engine = sa.create_engine(parsed, **_options(parsed))
             if self._engine.dialect.name == "sqlite":
                 sa.event.listen(self._engine, "connect", _tune_sqlite)
-            schema.bring_up_to_date(self._engine)
+            try:
+                schema.bring_up_to_date(self._engine)
+            except BaseException:
+                self._engine.dispose()
+                raise
         except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
             shown = getattr(self, "_shown", self._url)
             raise ProvenanceError(
