@@ -350,8 +350,8 @@ def attack_clips(
         try:
             for job, result in spread(_run_job, jobs, workers):
                 if isinstance(result, MemoryError):
-                    names = (NONE.name if b is None else config.name(b) for b in job.budgets)
-                    result = [Row(job.clip.id, n, "error", reason=str(result)) for n in names]
+                    tried = [NONE.name if b is None else config.name(b) for b in job.budgets]
+                    result = [Row(job.clip.id, n, "error", reason=str(result)) for n in tried]
                 elif isinstance(result, BaseException):
                     raise result
                 for row in result:
