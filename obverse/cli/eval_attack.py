@@ -57,6 +57,12 @@ __all__ = ["attack"]
     help="Put the change into the film, encode it, score that, and read its mark.",
 )
 @click.option(
+    "--key",
+    "key_file",
+    type=click.Path(path_type=Path),
+    help="A file with the secret key of the clips' marks; without it, the public one.",
+)
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The report, a folder."
 )
 @click.option(
@@ -84,6 +90,7 @@ def attack(
     queries: int,
     surrogate: Path | None,
     film: bool,
+    key_file: Path | None,
     output: Path,
     workers: int,
     threads: int,
@@ -110,6 +117,7 @@ def attack(
     from obverse.eval.robust import Store
     from obverse.eval.robust_report import format_table, write_report
     from obverse.eval.robust_table import tabulate
+    from obverse.watermark.carriers import DEFAULT_KEY, read_key
 
     config = AttackConfig(
         method=method,  # type: ignore[arg-type]
@@ -124,6 +132,7 @@ def attack(
             f"{data} has no clips of the split {split}; name another with --split, or all."
         )
     detector = open_detector(run, threads)
+    key = DEFAULT_KEY if key_file is None else read_key(key_file)
     if output.is_file():
         raise ConfigError(f"{output} is a file; name a folder with -o.")
     output.mkdir(parents=True, exist_ok=True)
@@ -141,6 +150,7 @@ def attack(
             judged=detector.judges,
             workers=workers,
             threads=threads,
+            key=key,
             progress=tell,
         )
     grid = attack_grid(config)
