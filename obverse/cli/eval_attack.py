@@ -107,8 +107,7 @@ def attack(
 
         obverse eval attack --detector run --data corpus/clips.parquet -o attacked
 
-        obverse eval attack --detector frame.onnx --data corpus/clips.parquet --method square -o
-        asked --budget 8
+        obverse eval attack --detector f.onnx --data corpus/clips.parquet --method square -o asked
     """
     from obverse.datasets.table import read_clips
     from obverse.detector.score import open_detector

@@ -70,10 +70,9 @@ def matrix(
 
     Examples:
 
-        obverse eval matrix --trained-on talk=a.parquet --trained-on swap=b.parquet --labels
-        clips.parquet
+        obverse eval matrix --trained-on talk=a.csv --trained-on swap=b.csv --labels t.parquet
 
-        obverse eval matrix --whole all.parquet --left-out talk=c.parquet --labels clips.parquet
+        obverse eval matrix --whole all.csv --left-out talk=c.csv --labels t.parquet
     """
     from obverse.eval.matrix import format_matrix, matrix_csv, matrix_of
     from obverse.eval.score_table import read_score_table

@@ -146,8 +146,7 @@ def detector(
 
         obverse train detector --data corpus/clips.parquet --kind frame -o run
 
-        obverse train detector --data corpus/clips.parquet --blends 0.5 --blend-too photographs -o
-        run
+        obverse train detector --data corpus/clips.parquet --blends 0.5 --blend-too faces -o run
 
         obverse train detector --data photographs/ --kind selfblend -o blend
 
