@@ -16,6 +16,7 @@ from obverse.audit.server import ServeConfig, application
 from obverse.errors import ConfigError, InputError
 from obverse.media.still import write_still
 from obverse.provenance.home import HOME_VARIABLE
+from obverse.provenance.manifest import MARK_ALGORITHM
 from obverse.provenance.sidecar import state_beside
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + b"\0" * 200
@@ -257,7 +258,7 @@ def test_what_is_to_be_kept_is_kept(examiner: _Examiner, tmp_path: Path) -> None
 
 def test_the_resolution_api_is_behind_its_door(client: TestClient) -> None:
     found = client.get("/c2pa/services/supportedAlgorithms").json()
-    assert {"alg": "org.obverse.mark.1"} in found["watermarks"]
+    assert {"alg": MARK_ALGORITHM} in found["watermarks"]
     assert client.post("/c2pa/manifests", content=b"x").status_code in (401, 403)
 
 
