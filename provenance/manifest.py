@@ -42,7 +42,7 @@ __all__ = [
 # The specification takes soft-binding names from the C2PA algorithm list, whose entries are
 # reverse-domain names with the algorithm's version. Ours are not on that list yet; they are named
 # as entries would be.
-MARK_ALGORITHM = "org.obverse.mark.1"
+MARK_ALGORITHM = "org.obverse.mark.2"
 FINGERPRINT_ALGORITHM = "org.obverse.fingerprint.1"
 CLIP_LABEL = "org.obverse.clip"
 

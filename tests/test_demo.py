@@ -112,6 +112,7 @@ def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
         tmp_path / "corpus",
         sheet="contact-sheet.png",
         summary=summary,
+        shipped=summary,
         audit=audit_cues([item.clip for item in CLIPS], cues),
         shortcuts="shortcuts/index.html",
         detector={"network": "tiny"},
@@ -164,6 +165,7 @@ def test_the_whole_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "labels.html",
         "scores.parquet",
         "shortcuts",
+        "shipped-scores.parquet",
         "summary.json",
     ]
     page = report.page.read_text()
@@ -173,5 +175,5 @@ def test_the_whole_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert [row["manifest"] for row in rows] == ["trusted"] * 12
     assert [row["match"] for row in rows] == ["yes"] * 12
     assert sum(bool(row["score"]) for row in rows) == 4
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())["trained here"]
     assert summary["auc"]["low"] <= summary["auc"]["value"] <= summary["auc"]["high"]

@@ -82,6 +82,7 @@ def page_html(
     *,
     sheet: str,
     summary: Summary,
+    shipped: Summary,
     audit: ShortcutAudit,
     shortcuts: str,
     detector: dict[str, Any],
@@ -95,6 +96,7 @@ def page_html(
         corpus: the corpus's folder, inside `folder`.
         sheet: name of the contact sheet's file in `folder`.
         summary: the detector's result on the test split.
+        shipped: that of the detector which ships, on all clips.
         audit: what tells the labels apart without a look at the faces.
         shortcuts: name of the audit's page in `folder`.
         detector: name and value of what is worth knowing of the detector's training.
@@ -119,6 +121,7 @@ def page_html(
         rows=[item.cells() for item in clips],
         sheet=sheet,
         summary=summary,
+        shipped=shipped,
         audit=audit,
         band=BAND,
         verdict=verdict_line(audit),
