@@ -73,18 +73,22 @@ VERDICTS = {
     verdict.name: verdict
     for verdict in (
         Verdict("mark-copied", "The mark was copied from elsewhere", wrong=True),
-        Verdict("altered-ai", "An AI clip under a broken manifest", wrong=True),
+        Verdict("altered-ai", "Made by AI or software, under a broken manifest", wrong=True),
         Verdict("altered", "The manifest is broken", wrong=True),
         Verdict(
-            "ai-under-human-manifest", "A human manifest, but our AI mark is inside", wrong=True
+            "ai-under-human-manifest",
+            "A human manifest, but our mark of AI or software is inside",
+            wrong=True,
         ),
         Verdict("disagreement", "Manifest and mark contradict each other", wrong=True),
         Verdict("declared-ai", "Declared as made by AI or software"),
         Verdict(
             "declared-ai-unvouched", "Declared as made by AI or software, by an unknown signer"
         ),
-        Verdict("recovered-ai", "A registered AI clip whose manifest was lost"),
-        Verdict("recovered-human", "A registered pristine clip whose manifest was lost"),
+        Verdict("recovered-ai", "Made by AI or software; its manifest was lost and is found again"),
+        Verdict(
+            "recovered-human", "Registered as pristine; its manifest was lost and is found again"
+        ),
         Verdict("disputed", "Declared human, and other findings dispute it"),
         Verdict("mark-unexplained", "Declared human, with a mark that nobody explains"),
         Verdict("declared-human", "Declared as captured or made by people"),
@@ -93,7 +97,10 @@ VERDICTS = {
             "Declared as captured or made by people, by an unknown signer",
         ),
         Verdict("marked", "It passed through obverse; which clip it is, is not known here"),
-        Verdict("resembles-ai", "It looks like a registered AI clip, or what that was made of"),
+        Verdict(
+            "resembles-ai",
+            "It looks like a registered clip of AI or software, or what that was made of",
+        ),
         Verdict("resembles-human", "It looks like a registered pristine clip"),
         Verdict("signs-of-synthesis", "The detector finds signs of synthesis"),
         Verdict("no-sign", "No sign of synthesis was found, which proves nothing"),
@@ -164,21 +171,25 @@ _NO_LIKENESS = _set(*(each for each in get_args(Content) if each not in _SAME_AI
 TABLE: tuple[Rule, ...] = (
     # What is wrong, whatever else was found.
     Rule(_ANY, _READ, _set("other"), _ANY, "mark-copied", "high",
-         "The mark belongs to a registered clip that shows something else, or that is a small part "
-         "of this picture."),
+         "The mark belongs to a registered clip that shows something else, or that is a small "
+         "part of this picture."),
     Rule(_INVALID, _READ, _SAME_AI, _ANY, "altered-ai", "very high",
-         "The manifest does not fit the file; mark and content lead to a registered AI clip."),
+         "The manifest does not fit the file; mark and content lead to a clip registered as AI "
+         "or software."),
     Rule(_INVALID, _READ, _set("unchecked, AI"), _ANY, "altered-ai", "high",
-         "The manifest does not fit the file; the mark leads to a registered AI clip."),
+         "The manifest does not fit the file; the mark leads to a clip registered as AI or "
+         "software."),
     Rule(_INVALID, _ANY, _ANY, _ANY, "altered", "very high",
          "The manifest does not fit the file, or its history, or cannot be read."),
     Rule(_SAYS_HUMAN, _READ, _SAME_AI, _ANY, "ai-under-human-manifest", "very high",
-         "The manifest says human; mark and content lead to a registered AI clip."),
+         "The manifest says human; mark and content lead to a clip registered as AI or "
+         "software."),
     Rule(_SAYS_HUMAN, _READ, _set("unchecked, AI"), _ANY, "ai-under-human-manifest", "moderate",
-         "The manifest says human; the mark leads to a registered AI clip, with which the content "
-         "could not be compared."),
+         "The manifest says human; the mark leads to a clip registered as AI or software, with "
+         "which the content could not be compared."),
     Rule(_SAYS_AI, _READ, _SAME_HUMAN, _ANY, "disagreement", "high",
-         "The manifest says AI; mark and content lead to a clip that is registered as pristine."),
+         "The manifest says AI; mark and content lead to a clip that is registered as "
+         "pristine."),
     Rule(_SAYS_AI, _READ, _set("unchecked, human"), _ANY, "disagreement", "moderate",
          "The manifest says AI; the mark leads to a clip that is registered as pristine."),
     Rule(_SPEAKS_OF_MARK, _set("contradicted"), _ANY, _ANY, "disagreement", "high",
@@ -189,17 +200,19 @@ TABLE: tuple[Rule, ...] = (
     Rule(_set("trusted, says AI"), _ANY, _ANY, _ANY, "declared-ai", "high",
          "A trusted signer says so."),
     Rule(_set("valid, says AI"), _READ, _SAME_AI, _ANY, "declared-ai", "very high",
-         "The signer is unknown; mark and content lead to a registered AI clip all the same."),
+         "The signer is unknown; mark and content lead to a clip registered as AI or software "
+         "all the same."),
     Rule(_set("valid, says AI"), _READ, _set("unchecked, AI"), _ANY, "declared-ai", "high",
-         "The signer is unknown; the mark leads to a registered AI clip all the same."),
+         "The signer is unknown; the mark leads to a clip registered as AI or software all the "
+         "same."),
     Rule(_set("valid, says AI"), _ANY, _ANY, _ANY, "declared-ai-unvouched", "moderate",
          "The manifest is intact, but anybody could have signed it."),
     # The manifest says human.
     Rule(_SAYS_HUMAN, _ANY, _ANY, _set("synthetic"), "disputed", FROM_RATIO,
          "The manifest says human and the detector says synthetic."),
     Rule(_SAYS_HUMAN, _ANY, _SAME_AI, _ANY, "disputed", "low",
-         "The manifest says human; the content is like that of a registered AI clip, of which it "
-         "may be the original."),
+         "The manifest says human; the content is like that of a clip registered as AI or "
+         "software, of which it may be the original."),
     Rule(_set("trusted, says human"), _READ, _SAME_HUMAN, _ANY, "declared-human", "very high",
          "A trusted signer says so; mark and content lead to a clip registered as pristine."),
     Rule(_set("trusted, says human"), _set("read"), _NOTHING_KNOWN, _ANY, "mark-unexplained",
@@ -219,9 +232,10 @@ TABLE: tuple[Rule, ...] = (
          "The manifest is intact, but anybody could have signed it."),
     # No manifest, or one that does not say how the clip was made: the mark leads on.
     Rule(_ANY, _READ, _SAME_AI, _ANY, "recovered-ai", "very high",
-         "Mark and content lead to a registered AI clip."),
+         "Mark and content lead to a clip registered as AI or software."),
     Rule(_ANY, _READ, _set("unchecked, AI"), _ANY, "recovered-ai", "moderate",
-         "The mark leads to a registered AI clip, with which the content could not be compared."),
+         "The mark leads to a clip registered as AI or software, with which the content could "
+         "not be compared."),
     Rule(_ANY, _READ, _set("same, human", "unchecked, human"), _set("synthetic"), "disputed",
          FROM_RATIO,
          "The mark leads to a clip registered as pristine, and the detector says synthetic."),
@@ -232,17 +246,19 @@ TABLE: tuple[Rule, ...] = (
          "compared."),
     Rule(_ANY, _MARKED, _NOTHING_KNOWN | _set("other"), _set("synthetic"), "signs-of-synthesis",
          FROM_RATIO,
-         "The detector says so; there is also a mark of obverse that no registered clip explains."),
+         "The detector says so; there is also a mark of obverse that no registered clip "
+         "explains."),
     Rule(_ANY, _READ, _NOTHING_KNOWN, _ANY, "marked", "high",
          "There is a mark of obverse, and no registered clip that explains it."),
     # Likeness without a readable mark.
     Rule(_ANY, _ANY, _SAME_AI, _ANY, "resembles-ai", "moderate",
-         "The content is like that of a registered AI clip; no readable mark says that it is one."),
+         "The content is like that of a clip registered as AI or software; no readable mark "
+         "says that it is one."),
     Rule(_ANY, _ANY, _ANY, _set("synthetic"), "signs-of-synthesis", FROM_RATIO,
          "The detector says so; no manifest and no mark settles it."),
     Rule(_ANY, _ANY, _SAME_HUMAN, _ANY, "resembles-human", "low",
-         "The content is like that of a registered pristine clip; no readable mark says that it "
-         "is one."),
+         "The content is like that of a registered pristine clip; no readable mark says that "
+         "it is one."),
     Rule(_ANY, _set("lost"), _ANY, _ANY, "marked", "moderate",
          "There is a mark of obverse whose payload cannot be read."),
     # The detector alone, or nothing.
