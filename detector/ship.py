@@ -1,8 +1,8 @@
 """Writes trained runs as the weights that ship.
 
-`python -m obverse.detector.ship --member frame RUN --member sync RUN --fusion RUN -o
-detector/weights`: each member is exported under its name, and the fusion names them, so that no
-network ships twice. What a test of them found goes on their cards afterwards, with `--results`.
+`python -m obverse.detector.ship --member frame RUN --member sync RUN -o detector/weights`: each run
+is exported under its name; with `--fusion RUN` a fusion names them, so that no network ships twice.
+What a test of them found goes on their cards afterwards, with `--results`.
 """
 
 import argparse
@@ -19,20 +19,32 @@ from obverse.detector.runs import CALIBRATION, CARD, read_config
 from obverse.errors import InputError, ObverseError
 from obverse.weights import sha256_file
 
-__all__ = ["main", "ship", "state_results"]
+__all__ = ["main", "ship", "ship_fusion", "state_results"]
 
 LICENCE = "Apache-2.0"
 MADE_BY = "make weights (the commands stand in the Makefile)"
 FUSION = "fusion.json"
 
 
-def ship(members: Mapping[str, Path], fusion: Path, folder: Path) -> None:
-    """Export members as `NAME.onnx`, and their fusion as `fusion.json` which names them.
+def ship(members: Mapping[str, Path], folder: Path) -> None:
+    """Export runs as `NAME.onnx`.
 
     Args:
         members: runs by the names they get.
-        fusion: the run of their fusion.
         folder: where to.
+    """
+    for name, run in members.items():
+        export(run, folder / f"{name}.onnx", force=True)
+        _state(folder / f"{name}.card.yaml", {"licence": LICENCE, "made_by": MADE_BY})
+
+
+def ship_fusion(members: Mapping[str, Path], fusion: Path, folder: Path) -> None:
+    """Write `fusion.json`, which names members that `ship` exported.
+
+    Args:
+        members: their runs by the names they got.
+        fusion: the run of their fusion.
+        folder: where they are.
 
     Raises:
         InputError: the fusion is of other runs.
@@ -42,16 +54,13 @@ def ship(members: Mapping[str, Path], fusion: Path, folder: Path) -> None:
     copies = [_digest(fusion / member) for member in config["members"]]
     if set(copies) != set(digests) or len(copies) != len(digests):
         raise InputError(f"{fusion} fuses other runs than {', '.join(members)}; fuse these.")
-    for name, run in members.items():
-        export(run, folder / f"{name}.onnx", force=True)
-        _state(folder / f"{name}.card.yaml", {"licence": LICENCE, "made_by": MADE_BY})
     names = [f"{digests[copy]}.onnx" for copy in copies]
     calibration = Calibration.load(fusion / CALIBRATION).to_json()
     path = folder / FUSION
     values = {**config, "members": names, "calibration": calibration}
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     card: dict[str, Any] = yaml.safe_load((fusion / CARD).read_text(encoding="utf-8"))
-    first = yaml.safe_load((folder / f"{names[0]}").with_suffix(".card.yaml").read_text("utf-8"))
+    first = yaml.safe_load((folder / names[0]).with_suffix(".card.yaml").read_text("utf-8"))
     card |= {
         "name": path.stem,
         "file": path.name,
@@ -60,7 +69,7 @@ def ship(members: Mapping[str, Path], fusion: Path, folder: Path) -> None:
         "made_by": MADE_BY,
         "source": first["source"],
         "preprocessing": f"that of its members, {' and '.join(names)}",
-        "results": {"note": "its members' and its own tests stand in docs/detectors.md"},
+        "results": {"note": "its own tests stand in docs/detectors.md"},
     }
     _write(path.with_suffix(".card.yaml"), card)
 
@@ -96,10 +105,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     try:
+        members = {name: Path(run) for name, run in options.member}
+        options.output.mkdir(parents=True, exist_ok=True)
+        ship(members, options.output)
         if options.fusion is not None:
-            options.output.mkdir(parents=True, exist_ok=True)
-            members = {name: Path(run) for name, run in options.member}
-            ship(members, options.fusion, options.output)
+            ship_fusion(members, options.fusion, options.output)
         if options.results is not None:
             state_results(options.output, yaml.safe_load(options.results.read_text("utf-8")))
     except ObverseError as error:

@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,7 @@ REGISTRY_VARIABLE = "OBVERSE_REGISTRY"
 
 _FILE = "registry.sqlite"
 _BUSY_SECONDS = 30
+_LOCK_PAUSE_SECONDS = 0.02
 _PAYLOAD_BYTES = 8
 _MAX_ATTEMPTS = 16
 _BATCH = 500  # rows that are held in memory at once
@@ -455,10 +457,24 @@ def _options(url: sa.URL) -> dict[str, Any]:
 def _tune_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _keep_a_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _keep_a_write_ahead_log(cursor: Any) -> None:
+    """Switch the journal, once for a file; SQLite does not wait for its lock there by itself."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _reason(error: BaseException) -> str:

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -409,3 +410,13 @@ def test_postgresql_takes_writers_and_upgrades_at_once(postgres: str) -> None:
     assert [writer.wait(120) for writer in writers] == [0, 0, 0]
     with Registry(postgres) as registry:
         assert len(registry) == 76
+
+
+def test_many_may_open_a_registry_that_is_not_there_yet(tmp_path: Path) -> None:
+    # Processes that meet in the moment in which the file gets its journal.
+    for attempt in range(8):
+        url = f"sqlite:///{tmp_path / f'{attempt}.sqlite'}"
+        with ThreadPoolExecutor(6) as pool:
+            opened = list(pool.map(lambda _, url=url: Registry(url), range(6)))
+        for registry in opened:
+            registry.close()
