@@ -58,34 +58,28 @@ weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (some hours on
 	if test -d "$(PHOTOGRAPHS)"; then $(BIN)/python -m obverse.generator.train_refiner --work .weights/refiner \
 	  --photographs "$(PHOTOGRAPHS)" --features $(FEATURES); \
 	  else echo "the refiner is kept: it learns from photographs, PHOTOGRAPHS=FOLDER (docs/refiner.md)" >&2; fi
-	$(MAKE) weights-detectors
+	if test -d "$(PHOTOGRAPHS)"; then $(MAKE) weights-detectors PHOTOGRAPHS="$(PHOTOGRAPHS)"; fi
 
-# Corpora by the weights above, then detectors of them.
+# Corpora by the weights above, then detectors of them. The photographs that are held still in films
+# are kept aside to test on (docs/detectors.md).
 DETECTORS := .weights/detectors
-TRAIN := $(BIN)/obverse train detector --crops $(DETECTORS)/crops --force
+TRAIN := $(BIN)/obverse train detector --crops $(DETECTORS)/crops --data $(DETECTORS)/heads.parquet --force
 FRAME = --backbone mobilenetv2_100 --begin $(FEATURES) --view 192 --learning-rate 0.0005 --loaders 1 \
-  --epochs 9 --steps 120 --blends 0.3 --blend-too $(DETECTORS)/photographs
-SYNC = --epochs 10
+  --epochs 7 --steps 110 --blends 0.35 --blend-too $(DETECTORS)/photographs
 
 weights-detectors: $(WEIGHT_TOOLS)  ## rebuild the detectors that ship, where PHOTOGRAPHS names a folder
 	test -d "$(PHOTOGRAPHS)" || { echo "the detectors learn from photographs too: PHOTOGRAPHS=FOLDER" >&2; exit 1; }
 	mkdir -p $(DETECTORS)
 	$(BIN)/obverse corpus detector/plans/sitters.yaml -o $(DETECTORS)/sitters
 	$(BIN)/obverse corpus detector/plans/edited.yaml -o $(DETECTORS)/edited
-	$(BIN)/python -m obverse.generator.photograph_films "$(PHOTOGRAPHS)" --seconds 1.2 \
-	  -o $(DETECTORS)/films --rest $(DETECTORS)/photographs
-	$(BIN)/obverse corpus --pristine $(DETECTORS)/films --rights synthetic --methods talk,swap \
-	  --size 448 --seed 303 -o $(DETECTORS)/held || test $$? -eq 1  # some photographs show no face
 	$(BIN)/obverse data merge $(DETECTORS)/sitters/clips.parquet $(DETECTORS)/edited/clips.parquet \
 	  --force -o $(DETECTORS)/heads.parquet
-	$(BIN)/obverse data merge $(DETECTORS)/heads.parquet $(DETECTORS)/held/clips.parquet \
-	  --force -o $(DETECTORS)/all.parquet
-	$(TRAIN) --data $(DETECTORS)/all.parquet --kind frame $(FRAME) -o $(DETECTORS)/frame
-	$(TRAIN) --data $(DETECTORS)/heads.parquet --kind sync $(SYNC) -o $(DETECTORS)/sync
-	$(TRAIN) --data $(DETECTORS)/heads.parquet --kind fusion --member $(DETECTORS)/frame \
-	  --member $(DETECTORS)/sync -o $(DETECTORS)/fusion
-	$(BIN)/python -m obverse.detector.ship --member frame $(DETECTORS)/frame \
-	  --member sync $(DETECTORS)/sync --fusion $(DETECTORS)/fusion -o detector/weights
+	$(BIN)/python -m obverse.generator.photograph_films "$(PHOTOGRAPHS)" --seconds 1.2 \
+	  -o $(DETECTORS)/films --rest $(DETECTORS)/photographs
+	$(TRAIN) --kind frame $(FRAME) -o $(DETECTORS)/frame
+	$(TRAIN) --kind sync --epochs 6 -o $(DETECTORS)/sync
+	$(BIN)/python -m obverse.detector.ship --member frame $(DETECTORS)/frame --member sync $(DETECTORS)/sync \
+	  -o detector/weights
 
 clean:  ## remove the virtual environment and the demo's output
 	rm -rf $(VENV) .weights demo-out
