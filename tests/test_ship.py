@@ -55,9 +55,7 @@ def test_members_ship_under_their_names_and_a_fusion_names_them(tmp_path: Path) 
     }
     (fusion / "config.json").write_text(json.dumps(about))
     (fusion / "model.card.yaml").write_text(yaml.safe_dump({"name": "fusion"}))
-    (fusion / "calibration.json").write_bytes(
-        (members["frame"] / "calibration.json").read_bytes()
-    )
+    (fusion / "calibration.json").write_bytes((members["frame"] / "calibration.json").read_bytes())
     ship_fusion(members, fusion, shipped)
     assert json.loads((shipped / "fusion.json").read_text())["members"] == [
         "other.onnx",
