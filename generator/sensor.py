@@ -1,28 +1,33 @@
-"""The camera that a corpus's clips are taken with: grain that is another in every frame.
+"""The camera that a corpus's clip is taken with: a lens, and grain that is another in every frame.
 
-Rendered performances and moved stills get the same, after all that is drawn. A still's own grain
-would stand still with it, and tell the classes apart by how many bits an encoder spends.
+Rendered performances and moved stills get one after all that is drawn, each clip another. A still's
+own grain would stand still with it, and with one camera for all a tenth of the bits, or of the
+sharpness, would tell the classes apart.
 """
 
 import functools
 from collections.abc import Iterable, Iterator
 
+import cv2
 import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GRAIN_LEVELS", "exposed"]
+__all__ = ["GRAIN_LEVELS", "LENS_PX", "exposed"]
 
 Frame = npt.NDArray[np.uint8]
 
-GRAIN_LEVELS = 1.5  # standard deviation, grey levels of 255
+# Each clip's is drawn evenly between these, whatever its label.
+GRAIN_LEVELS = (0.6, 2.4)  # standard deviation of the grain, grey levels of 255
+LENS_PX = (0.0, 0.7)  # standard deviation of the lens's blur, px
+_SHARP_PX = 0.2  # blur below it is none
 _TILE = 512  # px; grain repeats, shifted at random from frame to frame
 
 
 @functools.cache
 def _grain() -> npt.NDArray[np.float32]:
     rng = np.random.default_rng(6)
-    return rng.normal(0, GRAIN_LEVELS, (_TILE, _TILE)).astype(np.float32)
+    return rng.normal(0, 1, (_TILE, _TILE)).astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
@@ -40,12 +45,15 @@ def _add(frame: Frame, grain: npt.NDArray[np.float32], row0: int, column0: int, 
 
 
 def exposed(frames: Iterable[Frame], seed: int) -> Iterator[Frame]:
-    """Yield frames `[H, W, 3] uint8 RGB` with grain, the same for a seed, each an array of its
+    """Yield frames `[H, W, 3] uint8 RGB` as the camera of a seed takes them, each an array of its
     own.
     """
     rng = np.random.default_rng([seed, 0x6A])
+    grain = _grain() * np.float32(rng.uniform(*GRAIN_LEVELS))
+    blur_px = float(rng.uniform(*LENS_PX))
     for frame in frames:
         row0, column0 = (int(value) for value in rng.integers(0, _TILE, 2))
+        seen = frame if blur_px < _SHARP_PX else cv2.GaussianBlur(frame, (0, 0), blur_px)
         out = np.empty_like(frame)
-        _add(frame, _grain(), row0, column0, out)
+        _add(np.asarray(seen, np.uint8), grain, row0, column0, out)
         yield out

@@ -52,7 +52,7 @@ _TABLES = {
     parts.SOCKET: 5,
 }
 _CLOTH_TABLE, _CHEST_TABLE = 6, 7
-_LENS_PX, _LENS_TAPS = 0.6, 5  # deviation and width of the lens's blur, px of the picture
+_LENS_PX, _LENS_TAPS = 0.5, 5  # deviation and width of the lens's blur, px of the picture
 _NO_GRAIN = np.zeros((512, 512), np.float32)
 
 
