@@ -223,8 +223,7 @@ def _sound(found: Evidence) -> dict[str, str]:
         "fingerprint of the sound: registered neighbours",
         result,
         f"near means a distance of at most {SAME_SOUND_AT_MOST:g}; of 1500 unrelated pairs of 49 "
-        "recordings the nearest lay .377 apart; with 10 dB of noise about half of the copies are "
-        "still found",
+        "recordings the nearest lay .377 apart; copies under 10 dB of noise may be missed",
         "says that the sound is the same, not that the picture is",
     )
 
