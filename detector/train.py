@@ -275,7 +275,7 @@ def _card(
         else ("the model hub's weights" if config.pretrained else "random weights"),
         "data": {
             "clips": dict(report.clips),
-            "identities": len({clip.identity for clip in clips}),
+            "identities": len({clip.identity for clip in clips} - {None}),
             "methods": [] if alone else methods,
             "without_face": len(report.missing),
             "unreadable": len(report.errors),

@@ -1,7 +1,7 @@
 """The audit from end to end: clips that were released, stripped, forged and robbed of their mark.
 
 What children do is done here in this process, where it is quicker; `test_audit_isolation` is about
-them, and one slow test goes all the way.
+them.
 """
 
 from collections.abc import Iterator
