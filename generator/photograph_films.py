@@ -73,7 +73,7 @@ def main() -> None:
         order = rng.permutation(len(found))
         options.output.mkdir(parents=True, exist_ok=True)
         for number in sorted(order[: options.count]):
-            film = options.output / f"{found[number].stem}.mp4"
+            film = options.output / f"{found[number].name}.mp4"  # a.jpg and a.png are two
             hold_photograph(found[number], film, options.seconds, rng)
         if options.rest is not None:
             options.rest.mkdir(parents=True, exist_ok=True)
