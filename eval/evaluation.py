@@ -35,6 +35,7 @@ __all__ = [
     "metrics_of",
     "scored",
     "slice_columns",
+    "threshold_shifts",
 ]
 
 Policy = Literal["exclude", "wrong", "synthetic", "pristine"]
@@ -301,7 +302,7 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
         policies=_policies(table, config),
         slices=slices,
         worst=_worst(slices),
-        shifts=_shifts(judged, config),
+        shifts=threshold_shifts(judged, config),
     )
 
 
@@ -453,8 +454,8 @@ def _worst(slices: Sequence[Slice]) -> dict[str, str]:
     return {column: each.value for column, each in worst.items()}
 
 
-def _shifts(table: ScoreTable, config: EvalConfig) -> tuple[Shift, ...]:
-    """Set a threshold on each set and try it on the others."""
+def threshold_shifts(table: ScoreTable, config: EvalConfig) -> tuple[Shift, ...]:
+    """Set a threshold on each set (the column dataset) and try it on the others."""
     sets = table.groups.get("dataset")
     if sets is None:
         return ()
