@@ -1,6 +1,7 @@
 """Figures in closed form, everything counted, and the mistakes of others shown not to be made."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -131,6 +132,19 @@ def test_imputing_the_middle_lets_a_failed_detection_tell_the_labels_apart() -> 
     assert found.figures["auc"].value == 0.5
     assert found.coverage_by_label == {"pristine": 1.0, "synthetic": 0.5}
     assert found.policies["wrong"]["auc"] == 0.25
+
+
+def test_turning_scores_round_by_their_labels_makes_a_detector_of_none() -> None:
+    """Some notebooks take 1 - score where that gives the higher AUC on the test set. Over all six
+    orders of two fakes and two pristine clips, knowing nothing is then worth 3/4 and not 1/2.
+    """
+    scores = [0.1, 0.2, 0.3, 0.4]
+    orders = [list(order) for order in sorted(set(itertools.permutations([0, 0, 1, 1])))]
+    areas = [evaluate_table(table(order, scores), FEW).figures["auc"].value for order in orders]
+    found = [area for area in areas if area is not None]
+    assert sorted(found) == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]  # as they are, the worst too
+    assert np.mean(found) == 0.5
+    assert np.mean([max(area, 1 - area) for area in found]) == 0.75
 
 
 def by_folder_name(rows: Sequence[tuple[str, int, float]]) -> tuple[list[int], list[float]]:
