@@ -6,7 +6,7 @@ given, for a clip without one has claimed nothing.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -146,9 +146,10 @@ class Evaluation:
     unit: str
     config: EvalConfig
     figures: Mapping[str, Figure]
-    counts: Mapping[str, int]  # ok, missing, error, absent
-    coverage: float  # share of ok
-    coverage_by_label: Mapping[str, float]
+    counts: Mapping[str, int]  # clips: ok (some row has a score), missing, error, absent
+    coverage: float  # share of the clips that are ok, whatever is measured
+    coverage_by_label: Mapping[str, float]  # likewise; a clip with a synthetic frame is synthetic
+    rows: Mapping[str, int]  # clips, tracks or frames: all, and ok
     classes: Mapping[str, int]  # rows that were measured, of each label
     clips: int
     identities: int | None  # None where none is known
@@ -167,6 +168,7 @@ class Evaluation:
             "coverage": self.coverage,
             "coverage_by_label": dict(self.coverage_by_label),
             "counts": dict(self.counts),
+            "rows": dict(self.rows),
             "classes": dict(self.classes),
             "clips": self.clips,
             "identities": self.identities,
@@ -278,7 +280,11 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
             figures[f"tpr@fpr={rate:g}"] = Figure(None, refused=why)
     figures = {name: figures[name] for name in (*_OF_ORDER, *claims)}
     slices = _slices(judged, by, config)
-    counts = {name: int((table.status == name).sum()) for name in ("ok", "missing", "error")}
+    said = _clips_of(table)
+    counts = {
+        name: sum(status == name for status, _ in said.values())
+        for name in ("ok", "missing", "error")
+    }
     counts["absent"] = table.absent
     identities = identities_of(table)
     return Evaluation(
@@ -287,16 +293,17 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
         config=config,
         figures=figures,
         counts=counts,
-        coverage=counts["ok"] / (len(table) + table.absent),
+        coverage=counts["ok"] / (len(said) + table.absent),
         coverage_by_label={
-            label: float(table.ok[table.truth == truth].mean())
+            label: _share_ok(said.values(), truth)
             for label, truth in (("pristine", False), ("synthetic", True))
         },
+        rows={"all": len(table), "ok": int(table.ok.sum())},
         classes={
             "pristine": int((~judged.truth).sum()),
             "synthetic": int(judged.truth.sum()),
         },
-        clips=len(set(table.clip)),
+        clips=len(said),
         identities=None if identities is None else len(set(identities)),
         ratio_from=log_ratios(given)[1],
         policies=_policies(table, config),
@@ -304,6 +311,26 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
         worst=_worst(slices),
         shifts=threshold_shifts(judged, config),
     )
+
+
+def _clips_of(table: ScoreTable) -> dict[str, tuple[str, bool]]:
+    """Return each clip's status and label: ok where one of its rows is, synthetic where one is.
+
+    A clip without a face is one row, and one with a face many frames: a share of rows would say
+    how long the films are.
+    """
+    decides = ("missing", "error", "ok")  # the last of those that its rows have
+    found: dict[str, tuple[str, bool]] = {}
+    for clip, status, truth in zip(table.clip, table.status, table.truth, strict=True):
+        before, synthetic = found.get(clip, (status, False))
+        found[clip] = max(before, status, key=decides.index), synthetic or bool(truth)
+    return found
+
+
+def _share_ok(clips: Iterable[tuple[str, bool]], truth: bool) -> float:
+    statuses = [status for status, synthetic in clips if synthetic == truth]
+    # With frames, no clip need be pristine from end to end.
+    return statuses.count("ok") / len(statuses) if statuses else 1.0
 
 
 def identities_of(table: ScoreTable) -> list[str] | None:

@@ -10,6 +10,7 @@ import pytest
 from obverse.errors import ConfigError, InputError
 from obverse.eval.evaluation import EvalConfig, Policy, evaluate_table, scored
 from obverse.eval.metrics import auc
+from obverse.eval.score_report import evaluation_text
 from obverse.eval.score_table import ScoreTable, Unit
 
 FEW = EvalConfig(samples=50)
@@ -243,6 +244,23 @@ def test_a_threshold_of_one_set_alarms_on_another() -> None:
     # At 10 % two of twenty may alarm: the threshold lies just above the third highest, .17.
     assert found[0].threshold == pytest.approx(0.17)
     assert rates == {("a", "a"): 0.1, ("a", "b"): 0.6, ("b", "a"): 0.0, ("b", "b"): 0.1}
+
+
+def test_coverage_is_of_clips_whatever_is_measured() -> None:
+    """A clip without a face is one row, one with a face has thirty frames: of rows 119 of 122 have
+    a score, of clips four of six.
+    """
+    clips = [*np.repeat(["a", "b", "c", "d"], 30), "e", "f"]
+    truth = [*np.repeat([0, 0, 1, 1], 30), 1, 1]
+    scores: list[float | None] = [*np.repeat([0.1, 0.2, 0.8, 0.9], 30), None, None]
+    scores[0] = None  # a frame without a face, of a clip that has one
+    found = evaluate_table(table(truth, scores, clips=list(map(str, clips)), unit="frame"), FEW)
+    assert found.counts == {"ok": 4, "missing": 2, "error": 0, "absent": 0}
+    assert found.coverage == 4 / 6
+    assert found.coverage_by_label == {"pristine": 1.0, "synthetic": 0.5}
+    assert found.rows == {"all": 122, "ok": 119}
+    said = evaluation_text(found)
+    assert "coverage 66.7% of the clips; 119 of 122 frames have a score" in said
 
 
 def test_frames_of_a_clip_are_drawn_together() -> None:
