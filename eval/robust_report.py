@@ -14,7 +14,15 @@ import pandas as pd
 from obverse.eval.conditions import Grid
 from obverse.eval.metrics import Interval
 from obverse.eval.robust import Row
-from obverse.eval.robust_table import CHANGE_MOST, Line, MarkFinding, Overall, RobustTable
+from obverse.eval.robust_table import (
+    CHANGE_MOST,
+    Bound,
+    Line,
+    MarkFinding,
+    Overall,
+    RobustTable,
+    SwapFinding,
+)
 
 __all__ = ["format_table", "write_report"]
 
@@ -43,6 +51,8 @@ def format_table(table: RobustTable) -> str:
         text += "\n\n" + _about_all(table.overall)
     if table.marks is not None:
         text += "\n\n" + _about_marks(table.marks)
+    if table.swaps:
+        text += "\n\n" + "\n".join(map(_about_swap, table.swaps))
     return text
 
 
@@ -103,12 +113,21 @@ def _about_marks(marks: MarkFinding) -> str:
     change = marks.largest_change
     if change is None:
         return said
+    return f"{said}; {_about_change(change, marks.below)}"
+
+
+def _about_change(change: Interval, below: Bound | None) -> str:
     answer = {"yes": "stays", "no": "does not stay", "cannot tell": "cannot be told to stay"}
     return (
-        f"{said}; the largest change of the AUC is {change.value:+.3f} "
-        f"[{change.low:+.3f}, {change.high:+.3f}], which {answer[marks.below or 'cannot tell']} "
+        f"the largest change of the AUC is {change.value:+.3f} "
+        f"[{change.low:+.3f}, {change.high:+.3f}], which {answer[below or 'cannot tell']} "
         f"below {CHANGE_MOST}"
     )
+
+
+def _about_swap(swap: SwapFinding) -> str:
+    change = _about_change(swap.largest_change, swap.below)
+    return f"{swap.about} on one class alone: {change} ({swap.condition})"
 
 
 def write_report(folder: Path, grid: Grid, rows: Sequence[Row], table: RobustTable) -> None:

@@ -128,8 +128,10 @@ def metrics(
         files = [scores] if labels is None else [scores, labels]
         report = evaluation_report(table, evaluation, evidence, origin_of(files, given_command()))
         output.mkdir(parents=True, exist_ok=True)
-        # What `obverse eval compare` reads.
-        table.to_frame().to_csv(output / "scores.csv", index=False)
+        # What `obverse eval compare` reads: whole, or as it was before.
+        part = output / ".scores.csv.part"
+        table.to_frame().to_csv(part, index=False)
+        part.replace(output / "scores.csv")
         write_report(output, report)
     if as_json:
         click.echo(json.dumps(evaluation.to_json() | {"evidence": evidence.to_json()}))

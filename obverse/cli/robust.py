@@ -83,8 +83,8 @@ def robust(
 ) -> None:
     """Score distorted clips, and say how much each distortion costs.
 
-    Built-in grids: basic (H.264, half size, marks), marks, deeperforensics, gend, codecs, sizes,
-    platforms, screen, sound. What was broken off goes on where it was. The folder gets
+    Built-in grids: basic (H.264, half size, marks), marks, swaps, deeperforensics, gend, codecs,
+    sizes, platforms, screen, sound. What was broken off goes on where it was. The folder gets
     scores.parquet, table.csv, summary.json and plots. Exit code 1 when a clip could not be scored
     under some condition.
 
