@@ -355,26 +355,41 @@ def _mean_of(detector: str, entries: Mapping[tuple[str, str], Entry]) -> float:
 def _means(
     entries: Mapping[tuple[str, str], Entry], sets: Sequence[str], config: EvalConfig
 ) -> dict[str, Figure]:
-    """Return each detector's mean AUC over all sets, people (or clips) drawn anew in each set."""
+    """Return each detector's mean AUC over all sets, clips and people drawn anew in each set."""
     found = {}
     for detector in sorted({name for name, _ in entries}):
         own = [entries[detector, name] for name in sets if (detector, name) in entries]
         if len(own) < len(sets):
             continue
-        rng = np.random.default_rng(config.seed)
-        drawn, values, people = [], [], True
-        for entry in own:
-            table = scored(entry.table, config.policy)
-            identities = identities_of(table)
-            people = people and identities is not None
-            metric = {"auc": counted.auc(table.truth, table.score)}
-            draws = Draws.of(table.truth, identities)
-            drawn.append(bootstrap(metric, draws, rng=rng, samples=config.samples)["auc"])
-            values.append(auc(table.truth, table.score))
-        low, high = percentile_bounds(np.mean(drawn, axis=0), config.level)
-        over = "identities" if people else "identities where they are known, else clips"
-        found[detector] = Figure(float(np.mean(values)), low, high, f"bootstrap over {over}")
+        tables = [scored(entry.table, config.policy) for entry in own]
+        people = [identities_of(table) for table in tables]
+        low, high = _mean_bounds(tables, [None] * len(tables), config)
+        known = any(each is not None for each in people)
+        found[detector] = Figure(
+            float(np.mean([auc(table.truth, table.score) for table in tables])),
+            low,
+            high,
+            f"bootstrap over clips, {config.samples} samples",
+            by_identity=_mean_bounds(tables, people, config) if known else None,
+        )
     return found
+
+
+def _mean_bounds(
+    tables: Sequence[ScoreTable], groups: Sequence[Sequence[str] | None], config: EvalConfig
+) -> tuple[float, float]:
+    """Return the bounds of the mean AUC; where a set's groups are not known its clips are drawn."""
+    rng = np.random.default_rng(config.seed)
+    drawn = [
+        bootstrap(
+            {"auc": counted.auc(table.truth, table.score)},
+            Draws.of(table.truth, group),
+            rng=rng,
+            samples=config.samples,
+        )["auc"]
+        for table, group in zip(tables, groups, strict=True)
+    ]
+    return percentile_bounds(np.mean(drawn, axis=0), config.level)
 
 
 def _shifts(

@@ -8,6 +8,7 @@ from obverse.eval.score_report import text_table
 
 __all__ = ["board_report", "board_text"]
 
+_GUESSING = 0.5  # AUC of a detector that knows nothing
 _HASH_DIGITS = 12  # of a file's sha256 that the page shows; the whole stands at its foot
 
 
@@ -200,6 +201,15 @@ def _without(board: Board) -> str:
         f"read and {counts['absent']} have no row; none is given a number in the middle (policy: "
         f"{policy})."
     )
+    if wrong := [
+        f"{d} on {s}"
+        for (d, s), entry in board.entries.items()
+        if _bounds(entry.evaluation.figures["auc"])[1] < _GUESSING
+    ]:
+        text += (
+            f" The scores of {', '.join(wrong)} run the wrong way, and are not turned round: which "
+            "way they run is for the detector to know."
+        )
     if low:
         text += (
             f" Shown and not ranked, for less than {board.min_coverage:.0%} of the clips have a "
@@ -225,7 +235,7 @@ def _set_chart(board: Board, number: int, name: str) -> Chart:
     return Chart(
         f"set_{number}",
         f"AUC on {name}; at the right the places.",
-        forest(bars, "AUC", centre=0.5, span=(min(0.45, lowest), 1.0)),
+        forest(bars, "AUC", centre=0.5, span=(min(0.45, lowest - 0.02), 1.0)),
     )
 
 

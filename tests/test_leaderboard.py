@@ -15,6 +15,8 @@ from obverse.datasets.table import write_clips
 from obverse.errors import ConfigError, InputError
 from obverse.eval.evaluation import EvalConfig
 from obverse.eval.leaderboard import Board, make_board, read_board
+from obverse.eval.leaderboard_report import board_report
+from obverse.eval.report import Origin
 
 QUICK = EvalConfig(samples=100)
 
@@ -210,3 +212,15 @@ def test_a_page_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     found = json.loads(capsys.readouterr().out)
     assert [each["rank"]["best"] for each in found["entries"]] == [1, 2]
     assert found["differences"][0]["shown"]
+
+
+def test_the_documented_board_is_that_of_the_committed_scores() -> None:
+    root = Path(__file__).parents[1]
+    text = (root / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    table = board_report(
+        found := make_board(read_board(root / "benchmarks" / "leaderboard")),
+        Origin("", "", {str(entry.files[0]): "" for entry in found.entries.values()}, ""),
+        "Board",
+    ).sections[0].tables[0]  # fmt: skip
+    for row in table.rows:
+        assert f"| {' | '.join(row[:6])} |" in text
