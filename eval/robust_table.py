@@ -124,12 +124,14 @@ class RobustTable:
     marks: MarkFinding | None
     overall: Overall | None = None  # None where no family has levels
     swaps: tuple[SwapFinding, ...] = ()  # of what the grid's crossed pairs are about
+    judges: Judged = "picture"  # what the detector's scores are about
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
             "grid": self.grid,
             "detector": self.detector,
+            "judges": self.judges,
             "lines": [line.to_json() for line in self.lines],
             "marks": None if self.marks is None else dataclasses.asdict(self.marks),
             "overall": None if self.overall is None else dataclasses.asdict(self.overall),
@@ -239,6 +241,7 @@ def tabulate(
         _marks_of(grid, lines, rows),
         _overall(grid, lines, clips, truth, held, drawn),
         _swaps_of(grid, lines),
+        judged,
     )
 
 

@@ -178,8 +178,13 @@ def test_a_table_and_a_report(
     scores = pd.read_parquet(out / "scores.parquet")
     assert len(scores) == 6 * 4
     assert scores["score"].isna().sum() == 2 * 4
-    for name in ("summary.json", "changes.svg", "changes.png", "curves.svg", "curves.png"):
+    for name in ("index.html", "results.csv", "figures/changes.svg", "figures/curves.pdf"):
         assert (out / name).stat().st_size > 0
+    found = json.loads((out / "results.json").read_text())
+    assert found["lines"] == answer["lines"]
+    assert found["origin"]["data"].keys() == {str(film_table), str(grid)}
+    assert "blur-2" in (out / "tables" / "conditions.tex").read_text()
+    assert set(scores["judges"]) == {"picture"}
     assert sorted(path.name for path in keep.iterdir()) == ["blur-1", "blur-2", "coded"]
     assert probe(keep / "blur-2" / "pristine4.mp4").frames == 6
     capsys.readouterr()
