@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from obverse.clip import Clip
+from obverse.clip import Clip, Judged
 from obverse.datasets.table import iter_clips
 from obverse.errors import ConfigError, InputError
 from obverse.media.container import require_file
@@ -37,6 +37,7 @@ _OWN = (
 _NOTHING = ("", "nan", "none", "null")
 
 Floats = npt.NDArray[np.float64]
+_Segments = tuple[tuple[float, float], ...]  # seconds, [start, end)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +117,7 @@ def read_score_table(
     detector: str | None = None,
     unit: Unit = "clip",
     split: str | None = None,
+    judged: Judged = "picture",
 ) -> ScoreTable:
     """Read scores and join them with labels by the clips' ids.
 
@@ -129,6 +131,8 @@ def read_score_table(
         unit: what is measured. Frames of a track are pooled by their mean, tracks of a clip by
             their highest score.
         split: only clips of this split.
+        judged: what the detector judges, and so which of `labels`' labels is a clip's truth: where
+            it is sound too, a pristine picture with synthetic sound is synthetic.
 
     Raises:
         InputError: a file is absent, damaged, or contradicts itself.
@@ -142,12 +146,13 @@ def read_score_table(
     name, numbered = _of_one_detector(path, records, detector)
     clips = None if labels is None else _clips(labels, split)
     rows = [_checked_row(path, number, record) for number, record in numbered]
-    rows, absent = _labelled(path, rows, clips, labels, split)
+    rows, absent = _labelled(path, rows, clips, labels, split, judged)
     if not rows:
         raise InputError(f"{path} holds no score{'' if split is None else f' of split {split}'}.")
+    segments = _segments(clips, judged)
     held: Unit = "track" if "track" in columns else "clip"
     held = "frame" if "frame" in columns or "time" in columns else held
-    spread = [part for row in rows for part in _parts(path, row, held, unit, clips)]
+    spread = [part for row in rows for part in _parts(path, row, held, unit, segments)]
     _require_once(path, spread)
     pooled = spread if unit == "frame" else _pooled(spread, by_track=unit == "track")
     return _table(name, unit, pooled, absent)
@@ -315,6 +320,7 @@ def _labelled(
     clips: Mapping[str, Clip] | None,
     labels: Path | None,
     split: str | None,
+    judged: Judged,
 ) -> tuple[list[_Row], int]:
     """Give every row its label and its clip's columns; leave out other splits; count the clips
     that have no row.
@@ -335,10 +341,12 @@ def _labelled(
         clip = clips[row.clip]
         if split is not None and clip.split != split:
             continue
-        label = bool(clip.binary)
+        label = clip.synthetic_in(judged)
         if row.label is not None and row.label != label:
+            said = "synthetic" if label else "pristine"
             raise InputError(
-                f"clip {row.clip} is {clip.label} in {labels} and not in {path}; mend one of them."
+                f"clip {row.clip} is {said} in {labels} and not in {path}; mend one of them, or "
+                "pass --sound where, and only where, sound is judged as well."
             )
         row.label = label
         own = {name: getattr(clip, name) for name in _OF_CLIPS}
@@ -350,7 +358,7 @@ def _labelled(
 
 
 def _parts(
-    path: Path, row: _Row, held: Unit, unit: Unit, clips: Mapping[str, Clip] | None
+    path: Path, row: _Row, held: Unit, unit: Unit, segments: Mapping[str, _Segments]
 ) -> list[_Row]:
     """Return what is to be measured of a row: itself where it holds that, or its tracks or frames.
 
@@ -359,10 +367,10 @@ def _parts(
         row: one of its rows.
         held: what a row of the file is.
         unit: what is measured.
-        clips: by id, for the segments that are fake.
+        segments: that are fake, by the clip's id.
     """
     if unit == "clip" or row.status != "ok" or UNITS.index(held) >= UNITS.index(unit):
-        return [_at_its_time(row, clips)] if unit == "frame" else [row]
+        return [_at_its_time(row, segments)] if unit == "frame" else [row]
     try:
         tracks = json.loads(row.tracks_json) if row.tracks_json else []
     except ValueError as error:
@@ -388,16 +396,25 @@ def _parts(
             frame = dataclasses.replace(
                 one, frame=str(time), seconds=time, score=float(value), lr=None, verdict=None
             )
-            found.append(_at_its_time(frame, clips))
+            found.append(_at_its_time(frame, segments))
     return found
 
 
-def _at_its_time(row: _Row, clips: Mapping[str, Clip] | None) -> _Row:
+def _segments(clips: Mapping[str, Clip] | None, judged: Judged) -> Mapping[str, _Segments]:
+    """Return which segments of clips are fake in what is judged."""
+    heard = judged == "picture and sound"
+    return {
+        name: clip.fake_segments + (clip.sound_segments if heard else ())
+        for name, clip in (clips or {}).items()
+    }
+
+
+def _at_its_time(row: _Row, segments: Mapping[str, _Segments]) -> _Row:
     """Return a frame with the label of its moment, where only segments of its clip are fake."""
-    segments = clips[row.clip].fake_segments if clips is not None else ()
-    if not segments or row.seconds is None:
+    own = segments.get(row.clip, ())
+    if not own or row.seconds is None:
         return row
-    fake = any(start <= row.seconds < end for start, end in segments)
+    fake = any(start <= row.seconds < end for start, end in own)
     return dataclasses.replace(row, label=fake)
 
 

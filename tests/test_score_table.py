@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from obverse.clip import Clip, Score
-from obverse.datasets.table import write_clips, write_scores
+from obverse.datasets.table import read_clips, write_clips, write_scores
 from obverse.errors import ConfigError, InputError
 from obverse.eval.score_table import read_score_table
 
@@ -158,6 +158,23 @@ def test_labels_and_columns_come_from_the_table_of_clips(tmp_path: Path) -> None
     # Without --split a labelled clip is not scored at all.
     whole = read_score_table(tmp_path / "scores.parquet", tmp_path / "clips.parquet")
     assert whole.absent == 1
+
+
+def test_forged_sound_counts_where_sound_is_judged(tmp_path: Path) -> None:
+    scores, labels = make_scores(tmp_path), make_clips(tmp_path)
+    a, b, c, d = read_clips(labels)
+    b = b.replace(sound="synthetic", sound_segments=((0.0, 1.0),))
+    c = c.replace(label="pristine", sound="synthetic", method="voiceover", kind="camera")
+    write_clips(labels, [a, b, c, d], force=True)
+    assert list(read_score_table(scores, labels).truth) == [False, True, False]
+    heard = read_score_table(scores, labels, judged="picture and sound")
+    assert list(heard.truth) == [False, True, True]
+    # Its picture is fake from second 1 to 2, its sound before that.
+    frames = read_score_table(scores, labels, unit="frame", judged="picture and sound")
+    assert list(frames.truth) == [False] * 2 + [True] * 5
+    contrary = write(tmp_path / "contrary.csv", "clip,label,score\nc,0,.5\na,0,.5\n")
+    with pytest.raises(InputError, match=r"clip c is synthetic in .* pass --sound where"):
+        read_score_table(contrary, labels, judged="picture and sound")
 
 
 def test_tracks_and_frames_are_measured_apart(tmp_path: Path) -> None:
