@@ -7,6 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
+from obverse.clip import Split
 from obverse.errors import ConfigError, InputError
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.plan import SPLITS, CorpusPlan, apportion, lay_out, read_plan
@@ -119,7 +120,7 @@ def test_a_speech_laid_over_leaves_other_clips_their_ids() -> None:
 
 def test_a_voice_that_says_all_it_has_is_laid_over_by_the_next_of_its_split() -> None:
     words: dict[str, Any] = {"identities": 1, "methods": ("voiceover",), "seconds": 60.0}
-    alone = {"test": 1.0}
+    alone: dict[Split, float] = {"test": 1.0}
     (one, two) = lay_out(CorpusPlan(voices=2, split=alone, **words))
     assert one.over is not None
     assert two.over is not None
