@@ -73,6 +73,12 @@ class ScoredTrack:
     track: FaceTrack
     windows: Windows
     raw: npt.NDArray[np.float64]  # [N] of the windows
+    features: npt.NDArray[np.float64] | None = None  # [D] what they were judged by, their mean
+
+    @property
+    def domain(self) -> Domain:
+        """What the face's pictures are like."""
+        return domain_of(self.track)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -100,8 +106,9 @@ def score_tracks(faces: FilmFaces, detector: Detector) -> list[ScoredTrack]:
     for track in faces.tracks:
         windows = detector.windows(faces, track)
         if len(windows.times):
-            raw = detector.probabilities(windows.inputs)
-            found.append(ScoredTrack(track, windows, raw))
+            raw, features = detector.probabilities_and_features(windows.inputs)
+            mean = None if features is None else features.mean(axis=0)
+            found.append(ScoredTrack(track, windows, raw, mean))
     return found
 
 
@@ -110,7 +117,7 @@ def _judge(scored: ScoredTrack, detector: Detector) -> TrackScore:
     if detector.calibration is None:
         said = uncalibrated(raw)
     else:
-        said = detector.calibration.judge(raw, domain_of(scored.track))
+        said = detector.calibration.judge(raw, scored.domain, scored.features)
     return track_score(scored, said)
 
 
@@ -235,10 +242,10 @@ def _fused(cut: Callable[[CropRecipe], FilmFaces], fusion: Fusion) -> tuple[list
     reference = next((scored for scored in members if scored), [])
     found = []
     for scored in reference:
-        ratios = [
+        evidence = [
             fusion.evidence(number, scored.track, others) for number, others in enumerate(members)
         ]
-        found.append(track_score(scored, fusion.judge(ratios, domain_of(scored.track))))
+        found.append(track_score(scored, fusion.judge(evidence, scored.domain)))
     return found, faces_found
 
 

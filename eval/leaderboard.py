@@ -179,21 +179,29 @@ def read_board(folder: Path) -> list[tuple[Card, tuple[Path, ...], ScoreTable]]:
             None if card.labels is None else folder / card.labels,
             detector=card.column,
             split=card.split,
-            judges=card.judges,
+            judged=card.judges,
         )
-        if table.judges is None:
-            raise ConfigError(
-                f"neither {named[0]} nor its card says what the detector judges; add judges: "
-                "picture, or picture and sound."
-            )
         beside = () if card.labels is None else (folder / card.labels,)
-        table = dataclasses.replace(table, detector=card.detector)
+        judges = _judges(card, named[0], table)
+        table = dataclasses.replace(table, detector=card.detector, judges=judges)
         found.append((card, (named[0], path, *beside), table))
     if alone := [path for path in scores if path.stem not in {card.stem for card in cards}]:
         raise ConfigError(
             f"{alone[0]} has no card {alone[0].stem}{_CARD}; whose scores they are, and of what, "
             "is not told by a file's name."
         )
+    return found
+
+
+def _judges(card: Card, path: Path, table: ScoreTable) -> Judged:
+    found = table.judges or card.judges
+    if found is None:
+        raise ConfigError(
+            f"neither {path} nor its card says what the detector judges; add judges: picture, or "
+            "picture and sound."
+        )
+    if card.judges not in (None, found):
+        raise ConfigError(f"the scores of {path} are about {found}, and its card says otherwise.")
     return found
 
 

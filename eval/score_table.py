@@ -118,7 +118,7 @@ def read_score_table(
     detector: str | None = None,
     unit: Unit = "clip",
     split: str | None = None,
-    judges: Judged | None = None,
+    judged: Judged | None = None,
 ) -> ScoreTable:
     """Read scores and join them with labels by the clips' ids.
 
@@ -133,12 +133,13 @@ def read_score_table(
         unit: what is measured. Frames of a track are pooled by their mean, tracks of a clip by
             their highest score.
         split: only clips of this split.
-        judges: what the scores are about, where the file does not say.
+        judged: which of `labels`' labels is a clip's truth, whatever the file says: where it is
+            sound too, a pristine picture with synthetic sound is synthetic. Without it, what the
+            file says; the picture, where that says nothing.
 
     Raises:
         InputError: a file is absent, damaged, or contradicts itself.
-        ConfigError: the unit is not in the file, several detectors are, or the file says that the
-            scores are about something else.
+        ConfigError: the unit is not in the file, or several detectors are.
     """
     if unit not in UNITS:
         raise ConfigError(f"the unit is {unit!r}; it must be one of {', '.join(UNITS)}.")
@@ -147,19 +148,18 @@ def read_score_table(
     _require_columns(path, columns, labelled=labels is not None)
     name, numbered = _of_one_detector(path, records, detector)
     clips = None if labels is None else _clips(labels, split)
-    judged = _judged(path, [record for _, record in numbered], judges)
+    judges = _judges(path, [record for _, record in numbered])
+    judged = judged or judges or "picture"
     rows = [_checked_row(path, number, record) for number, record in numbered]
-    rows, absent = _labelled(path, rows, clips, labels, split, judged or "picture")
+    rows, absent = _labelled(path, rows, clips, labels, split, judged)
     if not rows:
         raise InputError(f"{path} holds no score{'' if split is None else f' of split {split}'}.")
     held: Unit = "track" if "track" in columns else "clip"
     held = "frame" if "frame" in columns or "time" in columns else held
-    spread = [
-        part for row in rows for part in _parts(path, row, held, unit, clips, judged or "picture")
-    ]
+    spread = [part for row in rows for part in _parts(path, row, held, unit, clips, judged)]
     _require_once(path, spread)
     pooled = spread if unit == "frame" else _pooled(spread, by_track=unit == "track")
-    return dataclasses.replace(_table(name, unit, pooled, absent), judges=judged)
+    return dataclasses.replace(_table(name, unit, pooled, absent), judges=judges)
 
 
 def detectors_in(path: Path) -> list[str | None]:
@@ -231,22 +231,18 @@ def _of_one_detector(
     return name, [(number, record) for number, record in numbered if record["detector"] == name]
 
 
-def _judged(path: Path, records: Sequence[dict[str, Any]], said: Judged | None) -> Judged | None:
-    """Return what the scores are about, by the file or else by whoever reads it."""
+def _judges(path: Path, records: Sequence[dict[str, Any]]) -> Judged | None:
+    """Return what the file says that its scores are about."""
     found = {_text(record.get("judges")) for record in records}
     if len(found) > 1:
         names = " and ".join(sorted("nothing" if name is None else name for name in found))
         raise InputError(f"the column judges of {path} says {names}; a detector judges one thing.")
     (name,) = found
-    if name is None:
-        return said
-    if name not in get_args(Judged):
+    if name is not None and name not in get_args(Judged):
         raise InputError(
             f"the column judges of {path} says {name!r}; it must be picture or picture and sound."
         )
-    if said is not None and said != name:
-        raise ConfigError(f"the scores of {path} are about {name}, not about {said}.")
-    return cast(Judged, name)
+    return cast(Judged | None, name)
 
 
 def _text(value: Any) -> str | None:
@@ -365,9 +361,10 @@ def _labelled(
             continue
         label = clip.synthetic_in(judged)
         if row.label is not None and row.label != label:
+            said = "synthetic" if label else "pristine"
             raise InputError(
-                f"clip {row.clip} is {'synthetic' if label else 'pristine'} ({judged}) in {labels} "
-                f"and not in {path}; mend one of them."
+                f"clip {row.clip} is {said} ({judged}) in {labels} and not in {path}; mend one of "
+                "them, or pass --sound where, and only where, sound is judged as well."
             )
         row.label = label
         own = {name: getattr(clip, name) for name in _OF_CLIPS}

@@ -64,7 +64,7 @@ class Clip:
     label: Label  # of the picture
     sound: Label | None = None  # of the sound; None where there is none, or nobody says
     kind: Kind
-    method: str | None = None  # the generator method of a synthetic clip, None for a pristine one
+    method: str | None = None  # what made picture or sound synthetic, None where neither is
     parents: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # role (portrait, audio, driving, twin) -> clip id, or sha256 of a file
     identity: str | None = None  # who is on screen

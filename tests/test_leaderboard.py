@@ -174,6 +174,16 @@ def test_a_card_that_says_too_little_is_refused(
         read_board(tmp_path)
 
 
+def test_a_card_may_not_contradict_its_scores(tmp_path: Path) -> None:
+    put(tmp_path, "a", "net", "heads", [0.1, 0.9])
+    path = tmp_path / "a.csv"
+    first, *rows = path.read_text(encoding="utf-8").splitlines()
+    said = [f"{first},judges", *(f"{row},picture and sound" for row in rows)]
+    path.write_text("\n".join(said) + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="are about picture and sound, and its card says other"):
+        read_board(tmp_path)
+
+
 def test_scores_without_a_card_and_a_card_without_scores_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no card"):
         read_board(tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from obverse.clip import Clip, Score
-from obverse.datasets.table import write_clips, write_scores
+from obverse.datasets.table import read_clips, write_clips, write_scores
 from obverse.errors import ConfigError, InputError
 from obverse.eval.score_table import read_score_table
 
@@ -182,12 +182,10 @@ def test_the_label_is_of_what_the_detector_judges(tmp_path: Path) -> None:
     written = tmp_path / "s.csv"
     table.to_frame().to_csv(written, index=False)
     assert read_score_table(written).judges == "picture and sound"
-    with pytest.raises(ConfigError, match="about picture and sound, not about picture"):
-        read_score_table(written, judges="picture")
     # Where nobody says, it is the picture, and whoever reads may say otherwise.
     bare = write(tmp_path / "bare.csv", "clip,score\na,0.5\nb,0.5\nc,0.5\n")
     assert list(read_score_table(bare, tmp_path / "c.parquet").truth) == [False, False, True]
-    heard = read_score_table(bare, tmp_path / "c.parquet", judges="picture and sound")
+    heard = read_score_table(bare, tmp_path / "c.parquet", judged="picture and sound")
     assert list(heard.truth) == [True, False, True]
 
 
@@ -197,6 +195,23 @@ def test_scores_about_two_things_are_refused(tmp_path: Path, said: str) -> None:
     path = write(tmp_path / "s.csv", f"clip,label,score,judges\na,0,0.1,{one}\nb,1,0.9,{two}\n")
     with pytest.raises(InputError, match="a detector judges one thing"):
         read_score_table(path)
+
+
+def test_forged_sound_counts_where_sound_is_judged(tmp_path: Path) -> None:
+    scores, labels = make_scores(tmp_path), make_clips(tmp_path)
+    a, b, c, d = read_clips(labels)
+    b = b.replace(sound="synthetic", sound_segments=((0.0, 1.0),))
+    c = c.replace(label="pristine", sound="synthetic", method="voiceover", kind="camera")
+    write_clips(labels, [a, b, c, d], force=True)
+    assert list(read_score_table(scores, labels).truth) == [False, True, False]
+    heard = read_score_table(scores, labels, judged="picture and sound")
+    assert list(heard.truth) == [False, True, True]
+    # Its picture is fake from second 1 to 2, its sound before that.
+    frames = read_score_table(scores, labels, unit="frame", judged="picture and sound")
+    assert list(frames.truth) == [False] * 2 + [True] * 5
+    contrary = write(tmp_path / "contrary.csv", "clip,label,score\nc,0,.5\na,0,.5\n")
+    with pytest.raises(InputError, match=r"clip c is synthetic .* pass --sound where"):
+        read_score_table(contrary, labels, judged="picture and sound")
 
 
 def test_tracks_and_frames_are_measured_apart(tmp_path: Path) -> None:
