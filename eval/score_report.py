@@ -175,7 +175,7 @@ def caveats(evaluation: Evaluation) -> Iterator[str]:
 def _counted(evaluation: Evaluation) -> str:
     counts, classes, rows = evaluation.counts, evaluation.classes, evaluation.rows
     people = evaluation.identities
-    clips = "clips, " if evaluation.unit != "clip" else ""
+    clips = "of the clips " if evaluation.unit != "clip" else ""
     said = (
         f"{evaluation.detector}: {classes['synthetic']} synthetic and {classes['pristine']} "
         f"pristine {evaluation.unit}s of {evaluation.clips} clips"
