@@ -174,8 +174,24 @@ def _change(
         samples=drawn.samples,
     )
     low, high = percentile_bounds(found["changed"] - found["before"], _LEVEL)
+    if low == high:
+        return _without_width(labels, changed, before)
     method = f"paired bootstrap over {_over(groups)}, {drawn.samples} samples"
     return Interval(auc(labels, changed) - auc(labels, before), low, high, _LEVEL, method)
+
+
+def _without_width(labels: Flags, changed: Floats, before: Floats) -> Interval:
+    """Bound a change of which all samples agree, as where the classes are parted perfectly both
+    times: so few clips show no more than the closed forms of both AUCs do, added in squares
+    (Newcombe 1998), as if other clips had been measured.
+    """
+    after, first = (auc_interval(labels, each, level=_LEVEL) for each in (changed, before))
+    value = after.value - first.value
+    down = np.hypot(after.value - after.low, first.high - first.value)
+    up = np.hypot(after.high - after.value, first.value - first.low)
+    return Interval(
+        value, value - float(down), value + float(up), _LEVEL, "Newcombe 1998, square and add"
+    )
 
 
 def _auc_of(labels: Flags, values: Floats, held: Sequence[int], drawn: _Drawn) -> Interval:

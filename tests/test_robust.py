@@ -291,7 +291,9 @@ def test_a_known_table() -> None:
     assert worse.auc is not None
     assert worse.auc.value == 0
     assert worse.change is not None
-    assert (worse.change.value, worse.change.low, worse.change.high) == (-1, -1, -1)
+    # Seven clips that all agree bound a change no better than they bound the two areas.
+    assert (worse.change.value, worse.change.low) == (-1, -1)
+    assert -0.8 < worse.change.high < 0
     assert (worse.synthetic, worse.pristine, worse.missing) == (4, 3, 1)
     assert worse.coverage == 7 / 8
     assert worse.cannot_tell is None
@@ -345,6 +347,20 @@ def test_what_is_swapped_between_the_classes_is_summed_up() -> None:
     assert both.change is not None
     assert both.change.value == 0  # on both classes it tells nothing
     assert "codec on one class alone" in format_table(table)
+
+
+def test_classes_that_are_parted_perfectly_do_not_show_that_nothing_changes() -> None:
+    clips = labelled(6, 6)
+    base = {clip.id: 0.1 + 0.8 * clip.binary for clip in clips}
+    grid = load_grid("swaps")
+    rows = []
+    for number, each in enumerate(grid.conditions):
+        rows += rows_of(each.name, {clip: score + 0.01 * number for clip, score in base.items()})
+    table = tabulate(grid, clips, rows, "d", samples=100)
+    for swap in table.swaps:
+        assert swap.largest_change.value == 0
+        assert swap.largest_change.low < -0.1
+        assert swap.below == "cannot tell"
 
 
 def test_errors_and_what_breaks_a_detector_first() -> None:
