@@ -200,9 +200,14 @@ def scored(table: ScoreTable, policy: Policy) -> ScoreTable:
 
 
 def log_ratios(table: ScoreTable) -> tuple[Floats, str]:
-    """Return natural log likelihood ratios of a table's rows, and where they come from."""
+    """Return natural log likelihood ratios of a table's rows, and where they come from.
+
+    A scored row whose ratio was withheld says nothing: a ratio of 1.
+    """
     if table.ratio is not None:
-        return table.ratio, "the column lr"
+        withheld = table.ok & np.isnan(table.ratio)
+        note = f"; {int(withheld.sum())} without one say nothing, a ratio of 1"
+        return np.where(withheld, 0.0, table.ratio), "the column lr" + note * bool(withheld.any())
     return log_odds(table.score), "the log odds of the scores, as if calibrated at even odds"
 
 

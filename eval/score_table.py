@@ -49,7 +49,8 @@ class ScoreTable:
     truth: npt.NDArray[np.bool_]  # [N] synthetic
     status: npt.NDArray[np.object_]  # [N] ok, missing or error
     score: Floats  # [N] in [0, 1], NaN unless ok
-    ratio: Floats | None  # [N] natural logarithm of the likelihood ratio; None where not all say it
+    ratio: Floats | None  # [N] natural logarithm of the likelihood ratio, NaN where it is
+    # withheld; None where none has one
     verdict: npt.NDArray[np.object_] | None  # [N]; None where the detector gives none
     groups: Mapping[str, npt.NDArray[np.object_]]  # column -> [N] values, None where unknown
     absent: int = 0  # labelled clips of which the scores say nothing
@@ -508,7 +509,7 @@ def _table(name: str, unit: Unit, rows: Sequence[_Row], absent: int) -> ScoreTab
         )
     ok = [row for row in rows if row.status == "ok"]
     ratio = verdict = None
-    if ok and all(row.lr is not None for row in ok):
+    if any(row.lr is not None for row in ok):  # a detector withholds it out of its domain
         ratio = np.log([math.nan if row.lr is None else row.lr for row in rows])
     if ok and all(row.verdict is not None for row in ok):
         verdict = np.array([row.verdict for row in rows], object)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from obverse.errors import ConfigError, InputError
-from obverse.eval.evaluation import EvalConfig, Policy, evaluate_table, scored
+from obverse.eval.evaluation import EvalConfig, Policy, evaluate_table, log_ratios, scored
 from obverse.eval.metrics import auc
 from obverse.eval.score_report import evaluation_text
 from obverse.eval.score_table import ScoreTable, Unit
@@ -297,3 +297,14 @@ def test_settings_that_cannot_be_used_are_refused() -> None:
         evaluate_table(table([0, 1], [None, 0.5]), FEW)
     with pytest.raises(InputError, match="none of the 2 clips"):
         evaluate_table(table([0, 1], [None, None]), FEW)
+
+
+def test_a_ratio_that_is_withheld_says_nothing() -> None:
+    truth, scores = [1, 0] * 20, [0.8, 0.2] * 20
+    whole = dataclasses.replace(table(truth, scores), ratio=np.log([4.0, 0.25] * 20))
+    found, said = log_ratios(whole)
+    assert said == "the column lr"
+    half = dataclasses.replace(whole, ratio=np.where(np.arange(40) < 20, found, np.nan))
+    assert log_ratios(half)[1] == "the column lr; 20 without one say nothing, a ratio of 1"
+    sure = np.log2(1 + 1 / 4)  # bits that a clip costs whose ratio of 4 is right
+    assert evaluate_table(half, FEW).figures["cllr"].value == pytest.approx((sure + 1) / 2)
