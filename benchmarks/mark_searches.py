@@ -332,7 +332,7 @@ def _plot(rows: Sequence[dict[str, str]], path: Path) -> None:
     axes = figure.add_subplot()
     kinds = sorted({row["kind"] for row in rows})
     values = [[float(row["z"]) for row in rows if row["kind"] == kind] for kind in kinds]
-    edges = np.arange(2.0, 12.01, 0.1)
+    edges = [round(2 + 0.1 * step, 1) for step in range(101)]
     axes.hist(values, edges, stacked=True, label=kinds)
     for name, z in _ACCEPTING.items():
         axes.axvline(z, color="black", linestyle=":")
