@@ -137,7 +137,7 @@ def tsa(url: str, anchors: Path | None, as_json: bool) -> None:
 @identity.command("rotate")
 @_JSON
 def rotate(as_json: bool) -> None:
-    """Replace the development identity by a new one and destroy the old one's keys.
+    """Replace the development identity by a new one and delete the old one's keys.
 
     Exit codes: 0 done; 2 could not be done, such as where your own certificate signs.
 
