@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from obverse.errors import ProvenanceError
+from obverse.files import write_whole
 from obverse.provenance import pem
 from obverse.provenance.certificates import Issued, development_chain
 from obverse.provenance.home import data_directory
@@ -287,7 +288,7 @@ def reset_identity() -> SigningIdentity:
 
 
 def rotate_identity() -> SigningIdentity:
-    """Replace the development identity by a new one; the old keys are destroyed.
+    """Replace the development identity by a new one; the old keys are deleted.
 
     Clips that the old one signed stay trusted here, for its root is kept.
 
@@ -366,15 +367,9 @@ def _store(name: str, values: dict[str, Any]) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, readable by its owner alone."""
-    draft = None
     try:
-        handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(draft, path)
+        write_whole(path, content, private=True)
     except OSError as error:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
         raise ProvenanceError(f"{path} cannot be written ({error.strerror}).") from error
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from obverse.errors import ConfigError, OutputExistsError
+from obverse.files import write_whole
 
 __all__ = ["matrix"]
 
@@ -89,9 +90,7 @@ def matrix(
     every = None if whole is None else read_score_table(whole, labels, split=split)
     found = matrix_of(tables["--trained-on"], tables["--left-out"], every, by=by, seed=seed)  # type: ignore[arg-type]
     if output is not None:
-        part = output.with_name(f".{output.name}.part")
-        part.write_text(matrix_csv(found), encoding="utf-8")
-        part.replace(output)
+        write_whole(output, matrix_csv(found))
     click.echo(json.dumps(found.to_json()) if as_json else format_matrix(found))
 
 
