@@ -60,26 +60,35 @@ weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (some hours on
 	  else echo "the refiner is kept: it learns from photographs, PHOTOGRAPHS=FOLDER (docs/refiner.md)" >&2; fi
 	if test -d "$(PHOTOGRAPHS)"; then $(MAKE) weights-detectors PHOTOGRAPHS="$(PHOTOGRAPHS)"; fi
 
-# Corpora by the weights above, then detectors of them. The photographs that are held still in films
-# are kept aside to test on (docs/detectors.md).
+# Corpora by the weights above, then detectors of them, calibrated on people of their own
+# (docs/detectors.md).
 DETECTORS := .weights/detectors
-TRAIN := $(BIN)/obverse train detector --crops $(DETECTORS)/crops --data $(DETECTORS)/heads.parquet --force
+TRAIN := $(BIN)/obverse train detector --crops $(DETECTORS)/crops --force
+CALIBRATE := $(BIN)/obverse train calibration --split val --crops $(DETECTORS)/crops
 FRAME = --backbone mobilenetv2_100 --begin $(FEATURES) --view 192 --learning-rate 0.0005 --loaders 1 \
   --epochs 7 --steps 110 --blends 0.35 --blend-too $(DETECTORS)/photographs
+MERGE := $(BIN)/obverse data merge --force
 
 weights-detectors: $(WEIGHT_TOOLS)  ## rebuild the detectors that ship, where PHOTOGRAPHS names a folder
 	test -d "$(PHOTOGRAPHS)" || { echo "the detectors learn from photographs too: PHOTOGRAPHS=FOLDER" >&2; exit 1; }
 	mkdir -p $(DETECTORS)
-	$(BIN)/obverse corpus detector/plans/sitters.yaml -o $(DETECTORS)/sitters
-	$(BIN)/obverse corpus detector/plans/edited.yaml -o $(DETECTORS)/edited
-	$(BIN)/obverse data merge $(DETECTORS)/sitters/clips.parquet $(DETECTORS)/edited/clips.parquet \
-	  --force -o $(DETECTORS)/heads.parquet
-	$(BIN)/python -m obverse.generator.photograph_films "$(PHOTOGRAPHS)" --seconds 1.2 \
+	for plan in sitters edited calibration; do \
+	  $(BIN)/obverse corpus detector/plans/$$plan.yaml -o $(DETECTORS)/$$plan || exit 1; done
+	$(BIN)/python -m obverse.generator.photograph_films "$(PHOTOGRAPHS)" --count 200 --seconds 1.2 \
 	  -o $(DETECTORS)/films --rest $(DETECTORS)/photographs
-	$(TRAIN) --kind frame $(FRAME) -o $(DETECTORS)/frame
-	$(TRAIN) --kind sync --epochs 6 -o $(DETECTORS)/sync
+	$(BIN)/obverse corpus --pristine $(DETECTORS)/films --rights synthetic --methods talk,swap \
+	  --seconds 1.2 -o $(DETECTORS)/photos || test $$? = 1  # some photographs cannot be moved
+	$(MERGE) $(DETECTORS)/sitters/clips.parquet $(DETECTORS)/edited/clips.parquet -o $(DETECTORS)/heads.parquet
+	$(MERGE) $(DETECTORS)/heads.parquet $(DETECTORS)/photos/clips.parquet -o $(DETECTORS)/all.parquet
+	$(MERGE) $(DETECTORS)/calibration/clips.parquet $(DETECTORS)/photos/clips.parquet -o $(DETECTORS)/calibrate.parquet
+	$(TRAIN) --kind frame $(FRAME) --data $(DETECTORS)/all.parquet -o $(DETECTORS)/frame
+	$(TRAIN) --kind sync --epochs 6 --data $(DETECTORS)/heads.parquet -o $(DETECTORS)/sync
+	$(CALIBRATE) $(DETECTORS)/frame --data $(DETECTORS)/calibrate.parquet
+	$(CALIBRATE) $(DETECTORS)/sync --data $(DETECTORS)/calibration/clips.parquet
+	$(TRAIN) --kind fusion --member $(DETECTORS)/frame --member $(DETECTORS)/sync \
+	  --data $(DETECTORS)/calibration/clips.parquet -o $(DETECTORS)/fusion
 	$(BIN)/python -m obverse.detector.ship --member frame $(DETECTORS)/frame --member sync $(DETECTORS)/sync \
-	  -o detector/weights
+	  --fusion $(DETECTORS)/fusion -o detector/weights
 
 clean:  ## remove the virtual environment and the demo's output
 	rm -rf $(VENV) .weights demo-out

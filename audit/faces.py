@@ -113,6 +113,7 @@ def _calibration_facts(calibration: Calibration) -> dict[str, Any]:
         "pristine": len(calibration.pristine),
         "clips": str(calibration.about.get("clips", "not stated")),
         "domain": {name: list(span) for name, span in zip(names, calibration.domain, strict=False)},
+        "familiar": None if calibration.familiar is None else len(calibration.familiar.faces),
     }
 
 

@@ -243,7 +243,8 @@ def _detector(found: Evidence) -> dict[str, str]:
         return _finding(method, f"{score['status']}: {score['reason']}", rate, conditions)
     ratio = score["lr"]
     if ratio is None:
-        return _finding(method, "no ratio: the detector is not calibrated", rate, conditions)
+        why = score["reason"] or "the detector is not calibrated"
+        return _finding(method, f"cannot tell, and no ratio: {why}", rate, conditions)
     said = support(ratio)
     result = f"likelihood ratio {ratio:.3g}: {said.sentence} ({SCALE_SOURCE})"
     if found.axes.detector == "cannot tell":
@@ -274,6 +275,11 @@ def _rates(about: dict[str, Any]) -> tuple[str, str]:
         f"calibrated on {calibration['synthetic']} synthetic and {calibration['pristine']} "
         f"pristine clips ({calibration['clips']})"
         + (f", of {domain}" if domain else "")
+        + (
+            "; a face that looks to the detector like none of theirs gets no ratio"
+            if calibration["familiar"]
+            else ""
+        )
         + "; other methods, cameras and codecs may give other rates"
     )
     return rate, conditions

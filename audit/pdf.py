@@ -322,7 +322,7 @@ def _faces(record: Record) -> Iterator[Any]:
             said = f"Likelihood ratio {face['lr']:.3g}: {support(face['lr']).sentence}; "
             said += f"{face['verdict']}" + (f" ({face['reason']})" if face["reason"] else "") + "."
         elif face["score"] is not None:
-            said = f"Raw score {face['score']:.3f}; {face['reason'] or face['verdict']}."
+            said = f"Score {face['score']:.3f}; {face['reason'] or face['verdict']}."
         if face["heat"]:
             said += " Below: what speaks for synthetic, in red."
         box = ", ".join(f"{value:g}" for value in face["box"])

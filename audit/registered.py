@@ -160,8 +160,11 @@ def _other(found: Recovery, pose: Pose | None) -> bool:
 
 
 def made_by_software(label: Mapping[str, Any]) -> bool:
-    """Whether a clip's row says that AI or software made it; rendered sitters are such, too."""
-    return label.get("label") == "synthetic" or label.get("kind") in ("rendered", "generated")
+    """Whether a clip's row says that AI or software made it, or what is heard; rendered sitters
+    are such, too.
+    """
+    said = (label.get("label"), label.get("sound"))
+    return "synthetic" in said or label.get("kind") in ("rendered", "generated")
 
 
 def plain_neighbours(found: Sequence[Neighbour]) -> list[dict[str, Any]]:

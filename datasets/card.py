@@ -11,7 +11,7 @@ __all__ = ["corpus_card", "recorded_card"]
 
 _MASKS = """A mask `masks/ID.png` is as large as its clip's frames: 255 where the method moved or
 painted a pixel in at least one frame, 0 where the clip shows the still's own pixel all the time,
-or, for `dub` and `swap`, the film's. A pristine clip's mask is 0 everywhere."""
+or, for `dub` and `swap`, the film's. A pristine clip's mask is 0 everywhere, whatever is heard."""
 
 _DOOR = """Pristine and synthetic clips went through one door: the same encoder and settings, frame
 rate, size, sound format, container and watermark strength, and both are marked and signed. A
@@ -28,7 +28,8 @@ on these renders; how it
 - Pristine motion and the motion of `talk`, and of the mouths of `dub`, come from one model of
   performance with different seeds; `reenact` and `swap` follow the pristine take exactly. What can
   be learned is therefore the picture, not the acting.
-- Voices are synthetic speech in English."""
+- Voices are synthetic speech in English, that of `voiceover` too: it is by the same engines as
+  its twin's, and only does not go with the lips."""
 
 _RECORDED_LIMITS = """- A detector that does well here has learned these methods on these people;
   how it does on other generators has to be measured there.
@@ -37,11 +38,18 @@ _RECORDED_LIMITS = """- A detector that does well here has learned these methods
   the camera's noise. One of `dub` or `swap` is the recording but for what is pasted on it.
 - What `reenact` and `swap` show follows the twin's own motion; what `talk` shows, and the mouth of
   `dub`, is performed anew.
+- The sound of `voiceover` is another person's, of another recording with another room and
+  microphone; where that recording is shorter, it begins again.
 - The recordings were encoded by somebody before they came here. Both clips of a pair are made of
   frames that went through that, and then through the same door."""
 
-# What both clips of a pair share.
-_SHARED = ("frames", "width", "height", "fps", "encoder", "identity", "speaker", "split")
+# What both clips of a pair share, and what else where the film keeps its own sound.
+_SHARED = ("frames", "width", "height", "fps", "encoder", "identity", "split")
+_SPOKEN = ("speaker",)
+
+_LAID_OVER = """{count} clips are pristine films with another sound (`sound` is `synthetic`, their
+pictures are `pristine`): another speech, as long and as loud as the twin's. They are forgeries to
+what judges picture and sound (`binary_av`), and none to what judges the picture (`binary`)."""
 
 
 def corpus_card(
@@ -84,6 +92,7 @@ def corpus_card(
         "## What pairs share",
         _DOOR,
         _pairs(clips, (*_SHARED, "controls")),
+        _laid_over(clips),
         "## Masks",
         _MASKS,
         "## Limits",
@@ -116,6 +125,7 @@ def recorded_card(
         "## What pairs share",
         _DOOR,
         _pairs(clips, _SHARED),
+        _laid_over(clips),
         "## Masks",
         _MASKS,
         "## Limits",
@@ -166,14 +176,15 @@ def _disjointness(clips: Sequence[Clip]) -> str:
 
 def _pairs(clips: Sequence[Clip], fields: Sequence[str]) -> str:
     """Count the pairs that differ in what they should share."""
-    pristine = {clip.id: clip for clip in clips if clip.label == "pristine"}
-    synthetic = [clip for clip in clips if clip.label == "synthetic"]
+    pristine = {clip.id: clip for clip in clips if not clip.binary_av}
+    forged = [clip for clip in clips if clip.binary_av]
+    synthetic = [clip for clip in forged if clip.binary]
     alone = sum(clip.parents.get("twin") not in pristine for clip in synthetic)
     apart = collections.Counter(
         field
-        for clip in synthetic
+        for clip in forged
         if (twin := pristine.get(clip.parents.get("twin", ""))) is not None
-        for field in fields
+        for field in (*fields, *(_SPOKEN if clip.binary else ()))
         if getattr(clip, field) != getattr(twin, field)
     )
     lines = [
@@ -189,6 +200,11 @@ def _pairs(clips: Sequence[Clip], fields: Sequence[str]) -> str:
             "split."
         )
     return " ".join(lines)
+
+
+def _laid_over(clips: Sequence[Clip]) -> str:
+    count = sum(clip.binary_av and not clip.binary for clip in clips)
+    return _LAID_OVER.format(count=count) if count else ""
 
 
 def _attributes(clips: Sequence[Clip]) -> list[str]:

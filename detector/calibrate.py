@@ -2,23 +2,23 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
-from obverse.clip import Clip, Split
+from obverse.clip import Clip, Judged, Split
 from obverse.datasets.footage import Footage
-from obverse.detector.calibration import FEWEST, Calibration, Domain, Method
+from obverse.detector.calibration import FEWEST, Calibration, Method
 from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import CutJob, cut_many, load_faces
 from obverse.detector.crops import FilmFaces
 from obverse.detector.fit import Progress
 from obverse.detector.fusion import Fusion, fit_weights, is_fusion, load_fusion
-from obverse.detector.kind import Arrays, Sample
+from obverse.detector.kind import Sample
+from obverse.detector.pools import person_of
 from obverse.detector.runs import (
     CALIBRATION,
     CARD,
@@ -26,48 +26,55 @@ from obverse.detector.runs import (
     WEIGHTS,
     Detector,
     copy_exported,
+    detector_of,
     load_detector,
 )
-from obverse.detector.score import domain_of, score_tracks
+from obverse.detector.score import ScoredTrack, score_tracks
 from obverse.errors import ConfigError, InputError
 
 __all__ = ["calibrate", "calibrate_samples", "train_fusion"]
-
-
-def _detector(network: nn.Module, digest: str, config: TrainConfig) -> Detector:
-    def run(inputs: Arrays) -> npt.NDArray[np.float64]:
-        with torch.inference_mode():
-            logits = network(*(torch.from_numpy(part) for part in inputs))
-        return np.asarray(logits.double().numpy(), np.float64)
-
-    return Detector(f"{config.kind}-{config.backbone}-{digest[:8]}", config, run)
 
 
 def calibrate_samples(
     network: nn.Module, digest: str, config: TrainConfig, samples: Sequence[Sample]
 ) -> Calibration | None:
     """Return a trained network's calibration on clips; None where they are too few."""
-    detector = _detector(network, digest, config)
-    raw, labels, domains = [], [], []
-    for sample in samples:
-        found = _raw(sample.faces, detector)
-        if found is not None:
-            raw.append(found[0])
-            labels.append(sample.synthetic)
-            domains.append(found[1])
-    if min(sum(labels), len(labels) - sum(labels)) < FEWEST:
+    detector = detector_of(network, digest, config)
+    seen = [
+        (sample.clip, face)
+        for sample in samples
+        if (face := _deciding(sample.faces, detector)) is not None
+    ]
+    synthetic = sum(clip.synthetic_in(detector.judges) for clip, _ in seen)
+    if min(synthetic, len(seen) - synthetic) < FEWEST:
         return None
     about = {"clips": "half of the people of the validation split"}
-    return Calibration.fit(raw, labels, method=config.calibration, domain=domains, about=about)
+    return _fit(seen, detector.judges, config.calibration, about)
 
 
-def _raw(faces: FilmFaces, detector: Detector) -> tuple[float, Domain] | None:
-    """Return a clip's raw score and what its pictures are like; None where nothing is scored."""
+def _deciding(faces: FilmFaces, detector: Detector) -> ScoredTrack | None:
+    """Return the face that decides about a clip; None where nothing is scored."""
     scored = score_tracks(faces, detector)
-    if not scored:
-        return None
-    decides = max(scored, key=lambda each: float(each.raw.mean()))
-    return float(decides.raw.mean()), domain_of(decides.track)
+    return max(scored, key=lambda each: float(each.raw.mean()), default=None)
+
+
+def _fit(
+    seen: Sequence[tuple[Clip, ScoredTrack]],
+    judges: Judged,
+    method: Method,
+    about: Mapping[str, str],
+) -> Calibration:
+    """Calibrate on clips by the faces that decide about them."""
+    features = [face.features for _, face in seen if face.features is not None]
+    return Calibration.fit(
+        [float(face.raw.mean()) for _, face in seen],
+        [clip.synthetic_in(judges) for clip, _ in seen],
+        method=method,
+        domain=[face.domain for _, face in seen],
+        features=features if len(features) == len(seen) else (),
+        people=[person_of(clip) for clip, _ in seen],
+        about=about,
+    )
 
 
 def _cut(
@@ -124,26 +131,22 @@ def calibrate(
     """
     chosen = _chosen(clips, split)
     store = crops or run / "crops"
-    raw, labels, domains = [], [], []
+    about = {"clips": f"the {split} split of a table" if split else "a table"}
     if is_fusion(run):
         fusion = load_fusion(run)
-        judges = fusion.judges
         table, found = _evidence(fusion.members, chosen, folder, store, workers, progress)
         raw = [fusion.raw(row.tolist()) for row in table]
+        labels = [clip.synthetic_in(fusion.judges) for clip in found]
+        made = Calibration.fit(raw, labels, method=method, about=about)
     else:
         detector = load_detector(run)
-        judges = detector.judges
         faces = _cut(chosen, folder, detector, store, workers, progress)
-        found = []
-        for clip in chosen:
-            scored = _raw(faces[clip.id], detector) if clip.id in faces else None
-            if scored is not None:
-                raw.append(scored[0])
-                domains.append(scored[1])
-                found.append(clip)
-    labels = [clip.synthetic_in(judges) for clip in found]
-    about = {"clips": f"the {split} split of a table" if split else "a table"}
-    made = Calibration.fit(raw, labels, method=method, domain=domains, about=about)
+        seen = [
+            (clip, face)
+            for clip in chosen
+            if clip.id in faces and (face := _deciding(faces[clip.id], detector)) is not None
+        ]
+        made = _fit(seen, detector.judges, method, about)
     made.save(run / CALIBRATION)
     return made
 
@@ -167,7 +170,10 @@ def _evidence(
         ]
         reference = next((tracks for tracks in scored if tracks), [])
         each = [
-            [fusion.evidence(number, one.track, others) for number, others in enumerate(scored)]
+            [
+                fusion.evidence(number, one.track, others).ratio
+                for number, others in enumerate(scored)
+            ]
             for one in reference
         ]
         if each:

@@ -24,6 +24,7 @@ from obverse.detector.evidence import (
     log_odds,
     pool_adjacent_violators,
 )
+from obverse.detector.familiarity import STRANGE, Familiarity
 from obverse.errors import ConfigError, InputError
 
 __all__ = [
@@ -91,6 +92,7 @@ class Calibration:
     synthetic: tuple[float, ...]  # raw log odds of the calibration's clips, rising
     pristine: tuple[float, ...]
     domain: tuple[tuple[float, float], ...]  # lowest and highest of each of `Domain`; may be empty
+    familiar: Familiarity | None = None  # None where the detector shows no features
     alpha: float = ALPHA
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -102,6 +104,8 @@ class Calibration:
         *,
         method: Method = "platt",
         domain: Sequence[Domain] = (),
+        features: Sequence[npt.NDArray[Any]] = (),
+        people: Sequence[str] = (),
         alpha: float = ALPHA,
         about: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -152,6 +156,7 @@ class Calibration:
             synthetic=tuple(sorted(odds[truth].tolist())),
             pristine=tuple(sorted(odds[~truth].tolist())),
             domain=span,
+            familiar=Familiarity.fit(features, people) if len(features) else None,
             alpha=alpha,
             about={"synthetic": counts[0], "pristine": counts[1], **(about or {})},
         )
@@ -169,19 +174,26 @@ class Calibration:
         """Return the bounded log likelihood ratio of a raw score."""
         return float(np.clip(self.log_ratios(log_odds([raw]))[0], *self.bounds))
 
-    def judge(self, raw: float, domain: Domain | None = None) -> Judgement:
-        """Return what a raw score of a clip says.
+    def judge(
+        self,
+        raw: float,
+        domain: Domain | None = None,
+        features: npt.NDArray[Any] | None = None,
+    ) -> Judgement:
+        """Return what a raw score of a face says; of one unlike those of the calibration there is
+        neither a ratio nor a verdict.
 
         Args:
             raw: in [0, 1].
-            domain: what the clip's pictures are like.
+            domain: what the face's pictures are like.
+            features: `[D]` what the detector saw in it, the mean over its windows.
         """
         odds = log_odds([raw])
         ratio = float(self.log_ratios(odds)[0])
         score = 1 / (1 + math.exp(-max(-50.0, min(50.0, ratio))))
         bounded = math.exp(float(np.clip(ratio, *self.bounds)))
-        if domain is not None and (why := self._outside(domain)) is not None:
-            return Judgement(score, bounded, "cannot tell", why)
+        if (why := self.strange(domain, features)) is not None:
+            return Judgement(score, None, "cannot tell", why)
         synthetic, pristine = np.array(self.synthetic), np.array(self.pristine)
         may_be_synthetic, may_be_pristine, verdict = conformal_labels(
             float(odds[0]), synthetic, pristine, self.alpha
@@ -206,6 +218,20 @@ class Calibration:
         """What score, ratio and verdict mean, in a sentence."""
         return MEANING.format(alpha=self.alpha)
 
+    def strange(self, domain: Domain | None, features: npt.NDArray[Any] | None) -> str | None:
+        """Return in what a face is unlike those of the calibration; None where it is like them."""
+        if domain is not None and (why := self._outside(domain)) is not None:
+            return why
+        if self.familiar is None or features is None:
+            return None
+        p_value = self.familiar.p_value(features)
+        if p_value > STRANGE:
+            return None
+        return (
+            f"the face looks to the detector like none of the {len(self.familiar.faces)} that it "
+            f"was calibrated on (p {p_value:.2g})"
+        )
+
     def _outside(self, domain: Domain) -> str | None:
         for name, value, (low, high) in zip(Domain._fields, domain, self.domain, strict=False):
             if not low / _SLACK <= value <= high * _SLACK:
@@ -217,7 +243,12 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return dataclasses.asdict(self)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **values,
+            "about": dict(self.about),
+            "familiar": None if self.familiar is None else self.familiar.to_json(),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -227,6 +258,7 @@ class Calibration:
             InputError: they are of something else.
         """
         try:
+            familiar = values.get("familiar")
             return cls(
                 **{
                     **values,
@@ -236,6 +268,7 @@ class Calibration:
                     "synthetic": tuple(values["synthetic"]),
                     "pristine": tuple(values["pristine"]),
                     "domain": tuple((float(a), float(b)) for a, b in values["domain"]),
+                    "familiar": None if familiar is None else Familiarity.from_json(familiar),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:

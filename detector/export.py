@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import yaml
+from torch import nn
 
 from obverse.detector.calibration import Calibration
 from obverse.detector.config import TrainConfig
 from obverse.detector.detectors import DETECTORS
 from obverse.detector.fusion import is_fusion
+from obverse.detector.kind import Network
 from obverse.detector.runs import CALIBRATION, CARD, CONFIG, copy_exported, load_network
 from obverse.errors import ConfigError, OutputExistsError, WeightsError
 from obverse.weights import onnx_session, sha256_file
@@ -23,6 +25,7 @@ __all__ = ["ExportReport", "export"]
 
 AGREEMENT = 2e-3  # largest difference of a logit from torch's that is accepted
 _CHECKED = 4  # windows that are compared
+_OUTPUTS = ("logits", "features")
 _OPSET = 17
 
 
@@ -34,7 +37,21 @@ class ExportReport:
     sha256: str
     bytes: int
     inputs: dict[str, list[int]]  # name -> shape of one window
-    difference: float  # of logits from torch's, at most
+    difference: float  # of logits and features from torch's, at most
+
+
+class _Looks(nn.Module):
+    """A network that returns what `Network.look` does."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits and features."""
+        assert isinstance(self.network, Network)
+        seen = self.network.look(*inputs)
+        return seen.logits, seen.features
 
 
 def _windows(config: TrainConfig, count: int, seed: int) -> list[npt.NDArray[Any]]:
@@ -56,7 +73,8 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
     """Write a run's network to `NAME.onnx`, with `NAME.json` and `NAME.card.yaml`.
 
     The inputs are what a recipe cuts: `crops` `[N, S, S, 3]` or `[N, T, S, S, 3] uint8 RGB`, for
-    `sync` also `sound` `[N, L] int16`; the output is `logits` `[N]`, positive = synthetic.
+    `sync` also `sound` `[N, L] int16`; the outputs are `logits` `[N]`, positive = synthetic, and
+    `features` `[N, D]`, by which they were judged.
 
     A fusion becomes `NAME.json`, beside an exported detector `NAME-0.onnx` and so on for each of
     its members.
@@ -75,6 +93,7 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
         if file.exists() and not force:
             raise OutputExistsError(f"{file} exists already; use --force to overwrite it.")
     network, config, digest = load_network(run)
+    looks = _Looks(network).eval()
     names = DETECTORS[config.kind].inputs
     examples = tuple(torch.from_numpy(part) for part in _windows(config, 2, 0))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,20 +102,20 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracing exporter announces that it is the old one
             torch.onnx.export(
-                network,
+                looks,
                 examples,
                 str(half),
                 input_names=list(names),
-                output_names=["logits"],
-                dynamic_axes={name: {0: "windows"} for name in (*names, "logits")},
+                output_names=list(_OUTPUTS),
+                dynamic_axes={name: {0: "windows"} for name in (*names, *_OUTPUTS)},
                 opset_version=_OPSET,
                 dynamo=False,
             )
-        difference = _difference(network, half, config)
+        difference = _difference(looks, half, config)
         if not difference <= AGREEMENT:
             raise WeightsError(
-                f"the exported network's logits differ from torch's by {difference:.2g}, more than "
-                f"{AGREEMENT:g}; choose another backbone."
+                f"the exported network's numbers differ from torch's by {difference:.2g}, more "
+                f"than {AGREEMENT:g}; choose another backbone."
             )
         sha256 = sha256_file(half)
         half.replace(path)
@@ -112,7 +131,7 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
         "name": path.stem,
         "file": path.name,
         "sha256": sha256,
-        "exported": f"obverse export; logits differ from torch's by at most {difference:.1g}",
+        "exported": f"obverse export; numbers differ from torch's by at most {difference:.1g}",
     }
     text = yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True)
     card_path.write_text(text, encoding="utf-8")
@@ -156,14 +175,15 @@ def _export_fusion(run: Path, path: Path, force: bool) -> ExportReport:
 
 
 def _difference(network: torch.nn.Module, path: Path, config: TrainConfig) -> float:
-    """Return the largest difference of a logit between torch and ONNX Runtime."""
+    """Return the largest difference of a logit or a feature between torch and ONNX Runtime."""
     session = onnx_session(path)
     worst = 0.0
     for count in (1, _CHECKED):  # the number of windows is free
         parts = _windows(config, count, count)
         with torch.inference_mode():
-            expected = network(*(torch.from_numpy(part) for part in parts)).numpy()
+            expected = network(*(torch.from_numpy(part) for part in parts))
         names = DETECTORS[config.kind].inputs
-        (found,) = session.run(None, dict(zip(names, parts, strict=True)))
-        worst = max(worst, float(np.abs(found - expected).max()))
+        found = session.run(list(_OUTPUTS), dict(zip(names, parts, strict=True)))
+        for given, wanted in zip(found, expected, strict=True):
+            worst = max(worst, float(np.abs(given - wanted.numpy()).max()))
     return worst

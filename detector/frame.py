@@ -11,7 +11,7 @@ from obverse.clip import Judged
 from obverse.detector.backbone import Pixels, build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
-from obverse.detector.kind import Batch, Example, Sample, Windows, soft_loss
+from obverse.detector.kind import Batch, Example, Look, Sample, Windows, soft_loss
 from obverse.detector.pairs import draw_blend_pairs, draw_crop_pairs
 
 __all__ = ["FrameKind", "FrameNet", "apart", "together"]
@@ -47,6 +47,11 @@ class FrameNet(nn.Module):
         """Return logits `[N]` of features."""
         logits: torch.Tensor = self.head(features)
         return logits.flatten() * (16.0 if self.hypersphere else 1.0)
+
+    def look(self, crops: torch.Tensor) -> Look:
+        """Return logits and features."""
+        features = self.features(crops)
+        return Look(self.judge(features), features)
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Return logits `[N]`, positive = synthetic."""

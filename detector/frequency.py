@@ -14,6 +14,7 @@ from torch import nn
 from obverse.detector.backbone import build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
 from obverse.detector.frame import FrameKind
+from obverse.detector.kind import Look
 
 __all__ = ["FrequencyKind", "FrequencyNet", "dct_filters", "high_passes"]
 
@@ -77,8 +78,8 @@ class FrequencyNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return logits `[N]`, positive = synthetic."""
+    def look(self, crops: torch.Tensor) -> Look:
+        """Return logits and features."""
         grey = (crops.to(self.luma.dtype) * self.luma).sum(-1)[:, None]
         noise = nn.functional.conv2d(grey, self.residuals, padding=2)
         noise = noise.clamp(-CLIP, CLIP) / CLIP
@@ -86,8 +87,11 @@ class FrequencyNet(nn.Module):
         parts = parts.flatten(2)
         shape = torch.cat([parts.mean(-1), parts.std(-1)], dim=1)
         found = torch.cat([self.backbone(noise), self.spectrum(shape)], dim=1)
-        logits: torch.Tensor = self.head(found)
-        return logits.flatten()
+        return Look(self.head(found).flatten(), found)
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Return logits `[N]`, positive = synthetic."""
+        return self.look(crops).logits
 
 
 class FrequencyKind(FrameKind):

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,17 @@ from obverse.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from obverse.detector.score import ScoredTrack
 
-__all__ = ["Fusion", "fit_weights", "is_fusion", "load_fusion"]
+__all__ = ["Evidence", "Fusion", "fit_weights", "is_fusion", "load_fusion"]
 
 SAME_FACE = 0.3  # intersection over union of two members' boxes from which a face is one
 RIDGE = 0.001  # pull of the weights towards an equal share
+
+
+class Evidence(NamedTuple):
+    """What a member says of a face."""
+
+    ratio: float  # log likelihood ratio, 0 where it has nothing to say
+    strange: str | None  # in what the face is unlike those of its calibration
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,28 +54,36 @@ class Fusion:
         hears = any(member.judges == "picture and sound" for member in self.members)
         return "picture and sound" if hears else "picture"
 
-    def evidence(self, number: int, track: FaceTrack, others: Sequence["ScoredTrack"]) -> float:
-        """Return a member's log likelihood ratio of a face; 0 where it does not see it."""
+    def evidence(self, number: int, track: FaceTrack, others: Sequence["ScoredTrack"]) -> Evidence:
+        """Return what a member says of a face; nothing where it does not see it."""
         box = np.median(track.boxes, axis=0)
         alike = [(overlap(box, np.median(o.track.boxes, axis=0)), o) for o in others]
         share, best = max(alike, key=lambda pair: pair[0], default=(0.0, None))
         if best is None or share < SAME_FACE:
-            return 0.0
+            return Evidence(0.0, None)
         calibration = self.members[number].calibration
         assert calibration is not None
-        return calibration.log_ratio(float(best.raw.mean()))
+        ratio = calibration.log_ratio(float(best.raw.mean()))
+        return Evidence(ratio, calibration.strange(best.domain, best.features))
 
     def raw(self, ratios: Sequence[float]) -> float:
         """Return the fused score in (0, 1) of the members' log likelihood ratios."""
         total = self.offset + float(np.dot(self.weights, ratios))
         return float(1 / (1 + np.exp(-np.clip(total, -50, 50))))
 
-    def judge(self, ratios: Sequence[float], domain: Domain) -> Judgement:
-        """Return what the members say together."""
-        raw = self.raw(ratios)
+    def judge(self, evidence: Sequence[Evidence], domain: Domain) -> Judgement:
+        """Return what the members say together; no verdict where one of them that counts is shown
+        a face unlike those of its calibration.
+        """
+        raw = self.raw([each.ratio for each in evidence])
         if self.calibration is None:
             return Judgement(raw, None, "cannot tell", "this fusion is not calibrated")
-        return self.calibration.judge(raw, domain)
+        said = self.calibration.judge(raw, domain)
+        for member, weight, each in zip(self.members, self.weights, evidence, strict=True):
+            if weight > 0 and each.strange is not None:
+                why = f"{member.config.kind}: {each.strange}"
+                return said._replace(lr=None, verdict="cannot tell", reason=why)
+        return said
 
 
 def fit_weights(

@@ -7,7 +7,7 @@ time.
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,17 @@ from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import load_faces
 from obverse.detector.crops import FaceTrack, FilmFaces
 
-__all__ = ["Arrays", "Batch", "Example", "Kind", "Sample", "Windows", "soft_loss"]
+__all__ = [
+    "Arrays",
+    "Batch",
+    "Example",
+    "Kind",
+    "Look",
+    "Network",
+    "Sample",
+    "Windows",
+    "soft_loss",
+]
 
 Arrays = tuple[npt.NDArray[Any], ...]  # the network's inputs, each [N, ...]
 
@@ -72,6 +82,22 @@ class Sample:
     def track(self) -> FaceTrack:
         """The main face."""
         return self.faces.tracks[0]
+
+
+class Look(NamedTuple):
+    """What a network says of N windows."""
+
+    logits: torch.Tensor  # [N] positive = synthetic
+    features: torch.Tensor  # [N, D] what they were judged by
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A network whose features can be seen."""
+
+    def look(self, *inputs: torch.Tensor) -> Look:
+        """Return logits and features of windows."""
+        ...
 
 
 class Kind(Protocol):

@@ -7,7 +7,7 @@ from obverse.clip import Clip
 from obverse.detector.calibration import FEWEST
 from obverse.detector.kind import Sample
 
-__all__ = ["part_validation"]
+__all__ = ["part_validation", "person_of"]
 
 
 def part_validation(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
@@ -19,7 +19,7 @@ def part_validation(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sampl
     select: list[Sample] = []
     calibrate: list[Sample] = []
     for sample in samples:
-        digest = hashlib.sha256(f"pool:{_person(sample.clip)}".encode()).digest()
+        digest = hashlib.sha256(f"pool:{person_of(sample.clip)}".encode()).digest()
         (calibrate if digest[0] % 2 else select).append(sample)
     enough = all(
         sum(s.synthetic for s in part) >= fewest and sum(not s.synthetic for s in part) >= fewest
@@ -28,6 +28,6 @@ def part_validation(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sampl
     return (select, calibrate) if enough else (list(samples), [])
 
 
-def _person(clip: Clip) -> str:
+def person_of(clip: Clip) -> str:
     """Return the name that a clip and its twin share."""
     return clip.identity or clip.parents.get("twin", clip.id)

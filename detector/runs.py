@@ -9,7 +9,7 @@ import dataclasses
 import importlib.resources
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from obverse.detector.calibration import Calibration
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
 from obverse.detector.detectors import DETECTORS
-from obverse.detector.kind import Arrays, Windows
+from obverse.detector.kind import Arrays, Network, Windows
 from obverse.detector.recipe import CropRecipe
 from obverse.errors import InputError, WeightsError
 from obverse.weights import onnx_session, sha256_file
@@ -39,6 +39,7 @@ __all__ = [
     "WEIGHTS",
     "Detector",
     "copy_exported",
+    "detector_of",
     "load_detector",
     "load_network",
     "read_config",
@@ -52,7 +53,9 @@ SHIPPED = ("fusion.json", "frame.onnx")  # in detector/weights, the first that i
 
 _BATCH_CROPS = 64  # that go through a network at once
 
-Run = Callable[[Arrays], npt.NDArray[np.float64]]  # inputs to logits
+Floats = npt.NDArray[np.float64]
+Run = Callable[[Arrays], Floats]  # inputs to logits
+Looks = Callable[[Arrays], tuple[Floats, Floats]]  # inputs to logits and features
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Detector:
     config: TrainConfig
     run: Run
     calibration: Calibration | None = None
+    look: Looks | None = None  # None where it shows no features
 
     @property
     def judges(self) -> Judged:
@@ -78,16 +82,62 @@ class Detector:
         """Return what of a track it scores."""
         return DETECTORS[self.config.kind].windows(faces, track, self.config)
 
-    def probabilities(self, inputs: Arrays) -> npt.NDArray[np.float64]:
+    def probabilities(self, inputs: Arrays) -> Floats:
         """Return for each of N windows the raw score `[N]` in (0, 1), higher = synthetic."""
-        count = len(inputs[0])
+        found = [self.run(part) for part in self._batches(inputs)]
+        return _probabilities(np.concatenate(found) if found else np.zeros(0))
+
+    def probabilities_and_features(self, inputs: Arrays) -> tuple[Floats, Floats | None]:
+        """Return raw scores as `probabilities` does, and what of N windows they were judged by,
+        `[N, D]`; None where the detector shows no features.
+        """
+        if self.look is None or not len(inputs[0]):
+            return self.probabilities(inputs), None
+        found = [self.look(part) for part in self._batches(inputs)]
+        logits = np.concatenate([logits for logits, _ in found])
+        return _probabilities(logits), np.concatenate([features for _, features in found])
+
+    def _batches(self, inputs: Arrays) -> Iterator[Arrays]:
         step = max(1, _BATCH_CROPS // self.config.recipe.burst)
-        found = [
-            self.run(tuple(np.array(part[start : start + step]) for part in inputs))
-            for start in range(0, count, step)
-        ]
-        logits = np.concatenate(found) if found else np.zeros(0)
-        return 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+        for start in range(0, len(inputs[0]), step):
+            yield tuple(np.array(part[start : start + step]) for part in inputs)
+
+
+def detector_of(
+    network: nn.Module, digest: str, config: TrainConfig, calibration: Calibration | None = None
+) -> Detector:
+    """Return a detector by a network that is in memory, on the device of its settings.
+
+    Args:
+        network: trained, of the settings' kind.
+        digest: sha256 of its weights.
+        config: the settings.
+        calibration: of its scores, where there is one.
+    """
+    device = config.torch_device()
+    network.to(device)
+
+    def run(inputs: Arrays) -> Floats:
+        with torch.inference_mode():
+            return _numbers(network(*(torch.from_numpy(part).to(device) for part in inputs)))
+
+    def look(inputs: Arrays) -> tuple[Floats, Floats]:
+        assert isinstance(network, Network)
+        with torch.inference_mode():
+            seen = network.look(*(torch.from_numpy(part).to(device) for part in inputs))
+        return _numbers(seen.logits), _numbers(seen.features)
+
+    name = f"{config.kind}-{config.backbone}-{digest[:8]}"
+    shows = isinstance(network, Network)
+    return Detector(name, config, run, calibration, look if shows else None)
+
+
+def _numbers(values: torch.Tensor) -> Floats:
+    return np.asarray(values.double().cpu().numpy(), np.float64)
+
+
+def _probabilities(logits: Floats) -> Floats:
+    return 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
 
 
 def save_weights(path: Path, network: nn.Module) -> str:
@@ -143,17 +193,9 @@ def load_detector(path: Path, threads: int = 1) -> Detector:
     if path.suffix == ".onnx":
         return _load_exported(path, threads)
     network, config, digest = load_network(path)
-    device = config.torch_device()
-    network.to(device)
-
-    def run(inputs: Arrays) -> npt.NDArray[np.float64]:
-        with torch.inference_mode():
-            logits = network(*(torch.from_numpy(part).to(device) for part in inputs))
-        return np.asarray(logits.double().cpu().numpy(), np.float64)
-
     kept = path / CALIBRATION
     calibration = Calibration.load(kept) if kept.is_file() else None
-    return Detector(f"{config.kind}-{config.backbone}-{digest[:8]}", config, run, calibration)
+    return detector_of(network, digest, config, calibration)
 
 
 def copy_exported(source: Path, target: Path) -> None:
@@ -199,9 +241,16 @@ def _load_exported(path: Path, threads: int) -> Detector:
     session = onnx_session(path, threads)
     names = DETECTORS[config.kind].inputs
 
-    def run(inputs: Arrays) -> npt.NDArray[np.float64]:
-        (logits,) = session.run(None, dict(zip(names, inputs, strict=True)))
+    def run(inputs: Arrays) -> Floats:
+        (logits,) = session.run(["logits"], dict(zip(names, inputs, strict=True)))
         return np.asarray(logits, np.float64)
 
+    def look(inputs: Arrays) -> tuple[Floats, Floats]:
+        logits, features = session.run(
+            ["logits", "features"], dict(zip(names, inputs, strict=True))
+        )
+        return np.asarray(logits, np.float64), np.asarray(features, np.float64)
+
     calibration = Calibration.from_json(kept["calibration"]) if kept["calibration"] else None
-    return Detector(str(kept["id"]), config, run, calibration)
+    shows = any(output.name == "features" for output in session.get_outputs())
+    return Detector(str(kept["id"]), config, run, calibration, look if shows else None)

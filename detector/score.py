@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from obverse.clip import Clip, Score, Verdict
+from obverse.clip import Clip, Score, Status, Verdict
 from obverse.datasets.footage import Footage, Source, footage_at
 from obverse.detector.calibration import UNCALIBRATED, Domain, Judgement, uncalibrated
 from obverse.detector.crop_store import cut_once, load_faces, open_reader
@@ -73,6 +73,12 @@ class ScoredTrack:
     track: FaceTrack
     windows: Windows
     raw: npt.NDArray[np.float64]  # [N] of the windows
+    features: npt.NDArray[np.float64] | None = None  # [D] what they were judged by, their mean
+
+    @property
+    def domain(self) -> Domain:
+        """What the face's pictures are like."""
+        return domain_of(self.track)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -100,8 +106,9 @@ def score_tracks(faces: FilmFaces, detector: Detector) -> list[ScoredTrack]:
     for track in faces.tracks:
         windows = detector.windows(faces, track)
         if len(windows.times):
-            raw = detector.probabilities(windows.inputs)
-            found.append(ScoredTrack(track, windows, raw))
+            raw, features = detector.probabilities_and_features(windows.inputs)
+            mean = None if features is None else features.mean(axis=0)
+            found.append(ScoredTrack(track, windows, raw, mean))
     return found
 
 
@@ -110,7 +117,7 @@ def _judge(scored: ScoredTrack, detector: Detector) -> TrackScore:
     if detector.calibration is None:
         said = uncalibrated(raw)
     else:
-        said = detector.calibration.judge(raw, domain_of(scored.track))
+        said = detector.calibration.judge(raw, scored.domain, scored.features)
     return track_score(scored, said)
 
 
@@ -195,10 +202,10 @@ def score_faces(
             faces_found = bool(faces.tracks)
             tracks = [_judge(scored, detector) for scored in score_tracks(faces, detector)]
     except InputError as error:
-        return FilmScore(Score(clip=name, detector=detector.id, status="error", reason=str(error)))
+        return FilmScore(_without_score(name, detector, "error", str(error)))
     if not tracks:
         why = _NO_WINDOWS if faces_found else "no face was found"
-        return FilmScore(Score(clip=name, detector=detector.id, status="missing", reason=why))
+        return FilmScore(_without_score(name, detector, "missing", why))
     decides = max(tracks, key=lambda track: track.score)
     verdict = verdict_of(tracks)
     reasons = [t.reason for t in tracks if t.verdict == "cannot tell"]
@@ -213,8 +220,15 @@ def score_faces(
         times=decides.times,
         reason=reasons[0] if verdict == "cannot tell" and reasons else None,
         tracks_json=json.dumps([track._asdict() for track in tracks]),
+        judges=detector.judges,
     )
     return FilmScore(found, tuple(tracks))
+
+
+def _without_score(name: str, detector: Detector | Fusion, status: Status, reason: str) -> Score:
+    return Score(
+        clip=name, detector=detector.id, status=status, reason=reason, judges=detector.judges
+    )
 
 
 def _fused(cut: Callable[[CropRecipe], FilmFaces], fusion: Fusion) -> tuple[list[TrackScore], bool]:
@@ -228,10 +242,10 @@ def _fused(cut: Callable[[CropRecipe], FilmFaces], fusion: Fusion) -> tuple[list
     reference = next((scored for scored in members if scored), [])
     found = []
     for scored in reference:
-        ratios = [
+        evidence = [
             fusion.evidence(number, scored.track, others) for number, others in enumerate(members)
         ]
-        found.append(track_score(scored, fusion.judge(ratios, domain_of(scored.track))))
+        found.append(track_score(scored, fusion.judge(evidence, scored.domain)))
     return found, faces_found
 
 
@@ -270,7 +284,7 @@ def _score_job(job: _Job) -> Score:
         name = job.name or job.footage.sha256()[:32]
     except InputError as error:
         place = str(job.footage)
-        return Score(clip=place, detector=detector.id, status="error", reason=str(error))
+        return _without_score(place, detector, "error", str(error))
     return score_film(job.footage, name, detector, open_reader(), job.crops).score
 
 
@@ -335,7 +349,7 @@ def _scores(
         for job, result in spread(_score_job, jobs, workers):
             if isinstance(result, MemoryError):
                 name = job.name or str(job.footage)
-                result = Score(clip=name, detector=detector.id, status="error", reason=str(result))
+                result = _without_score(name, detector, "error", str(result))
             elif isinstance(result, BaseException):
                 raise result
             found[job.number] = result

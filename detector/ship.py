@@ -35,7 +35,15 @@ def ship(members: Mapping[str, Path], folder: Path) -> None:
     """
     for name, run in members.items():
         export(run, folder / f"{name}.onnx", force=True)
-        _state(folder / f"{name}.card.yaml", {"licence": LICENCE, "made_by": MADE_BY})
+        path = folder / f"{name}.card.yaml"
+        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stated: dict[str, Any] = {"licence": LICENCE, "made_by": MADE_BY}
+        if (run / CALIBRATION).is_file():  # it may have been calibrated anew after its training
+            about = Calibration.load(run / CALIBRATION).about
+            counted = int(about["synthetic"]) + int(about["pristine"])
+            stated["results"] = {**card["results"], "calibrated_on": counted}
+            stated["calibration"] = dict(about)
+        _write(path, {**card, **stated})
 
 
 def ship_fusion(members: Mapping[str, Path], fusion: Path, folder: Path) -> None:

@@ -21,7 +21,7 @@ from obverse.detector.augment import Distortion
 from obverse.detector.backbone import build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
-from obverse.detector.kind import Batch, Example, Sample, Windows
+from obverse.detector.kind import Batch, Example, Look, Sample, Windows
 from obverse.detector.recipe import SOUND_HZ
 from obverse.errors import ConfigError
 
@@ -137,13 +137,21 @@ class SyncNet(nn.Module):
         ]
         return torch.stack(shifts, dim=1)
 
-    def forward(self, crops: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
-        """Return logits `[N]`: how much better the wrong shifts fit than the right one."""
-        alike = self.compare(self.see(crops), self.hear(sound)) / TEMPERATURE
+    def look(self, crops: torch.Tensor, sound: torch.Tensor) -> Look:
+        """Return logits, how much better the wrong shifts fit than the right one, and features:
+        what the lips and the voice are like on average.
+        """
+        lips, voice = self.see(crops), self.hear(sound)
+        alike = self.compare(lips, voice) / TEMPERATURE
         middle = self.reach
         right = alike[:, middle - NEAR : middle + NEAR + 1].amax(1)
         wrong = torch.cat([alike[:, : middle - BLURRED], alike[:, middle + BLURRED + 1 :]], dim=1)
-        return torch.logsumexp(wrong, dim=1) - math.log(wrong.shape[1]) - right
+        logits = torch.logsumexp(wrong, dim=1) - math.log(wrong.shape[1]) - right
+        return Look(logits, torch.cat([lips.mean(dim=1), voice.mean(dim=1)], dim=1))
+
+    def forward(self, crops: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        """Return logits `[N]`, positive = the sound is another's."""
+        return self.look(crops, sound).logits
 
 
 class SyncKind:

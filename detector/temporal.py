@@ -15,7 +15,7 @@ from obverse.clip import Judged
 from obverse.detector.backbone import build_backbone, choose_trained, feature_count
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
-from obverse.detector.kind import Batch, Example, Sample, Windows, soft_loss
+from obverse.detector.kind import Batch, Example, Look, Sample, Windows, soft_loss
 from obverse.detector.pairs import draw_burst_pairs
 from obverse.errors import ConfigError
 
@@ -50,8 +50,8 @@ class TemporalNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return logits `[N]`, positive = synthetic."""
+    def look(self, crops: torch.Tensor) -> Look:
+        """Return logits and features."""
         count, length, side = crops.shape[0], crops.shape[1], crops.shape[2]
         frames = crops.permute(0, 1, 4, 2, 3).to(self.narrow.weight.dtype)
         change = (frames[:, 1:] - frames[:, :-1]) / SCALE
@@ -59,8 +59,12 @@ class TemporalNet(nn.Module):
         steps = self.narrow(self.backbone(change)).reshape(count, length - 1, WIDTH)
         found = steps.transpose(1, 2)
         found = found + self.over_time(found)
-        logits: torch.Tensor = self.head(torch.cat([found.mean(-1), found.amax(-1)], dim=1))
-        return logits.flatten()
+        features = torch.cat([found.mean(-1), found.amax(-1)], dim=1)
+        return Look(self.head(features).flatten(), features)
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Return logits `[N]`, positive = synthetic."""
+        return self.look(crops).logits
 
 
 class TemporalKind:

@@ -7,7 +7,9 @@ in the maximum norm, Andriushchenko et al., ECCV 2020). All change the crops of 
 at most a budget, in grey levels of 255, and round to whole levels, as a picture must.
 
 With `film`, the change is put back into the film, which is encoded as this project encodes; the
-detector scores that film, and the extractor is asked whether the mark has survived.
+detector scores that film, and the extractor is asked whether the mark has survived. Every clip,
+pristine ones too, is then also encoded unchanged, so that fakes that were encoded once more meet
+pristine clips that were.
 """
 
 import dataclasses
@@ -45,6 +47,7 @@ from obverse.workers import spread
 __all__ = ["AttackConfig", "Method", "attack_clips", "attack_grid", "pgd", "square"]
 
 Method = Literal["pgd", "transfer", "square"]
+_ENCODED = "encoded"  # the film as it is, encoded as an attacked one is
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Ask = Callable[[Image], npt.NDArray[np.float64]]  # crops of N windows to their scores [N]
@@ -75,7 +78,9 @@ class AttackConfig:
             )
 
     def name(self, budget: int) -> str:
-        """Return what a budget's condition is called."""
+        """Return what a budget's condition is called; 0 is the film encoded unchanged."""
+        if budget == 0:
+            return _ENCODED
         return f"{self.method}-{budget}{'-film' if self.film else ''}"
 
     def stamp(self, budget: int, other: str) -> str:
@@ -85,12 +90,13 @@ class AttackConfig:
 
 
 def attack_grid(config: AttackConfig) -> Grid:
-    """Return the conditions whose rows an attack makes: undistorted, then each budget."""
+    """Return the conditions whose rows an attack makes: undistorted, with films encoded unchanged,
+    then each budget.
+    """
     family = config.method + ("-film" if config.film else "")
-    return Grid(
-        f"{family} attack",
-        (NONE, *(Condition(config.name(b), family, float(b)) for b in sorted(config.budgets))),
-    )
+    encoded = (Condition(_ENCODED, "encoding"),) if config.film else ()
+    budgets = (Condition(config.name(b), family, float(b)) for b in sorted(config.budgets))
+    return Grid(f"{family} attack", (NONE, *encoded, *budgets))
 
 
 def pgd(
@@ -159,7 +165,7 @@ def square(ask: Ask, crops: Image, budget: int, queries: int, rng: np.random.Gen
 class _Job(NamedTuple):
     clip: Clip
     footage: Footage
-    budgets: tuple[int | None, ...]  # None: the clip as it is
+    budgets: tuple[int | None, ...]  # None: the clip as it is; 0: encoded unchanged
     config: AttackConfig
     run: Path
     surrogate: Path | None
@@ -182,6 +188,25 @@ def _single(detector: Detector | Fusion) -> Detector:
     if isinstance(detector, Fusion):
         raise ConfigError("a fusion is attacked through one of its members; give that one.")
     return detector
+
+
+def _require_fit(detector: Detector, surrogate: Path) -> None:
+    """Refuse a surrogate that looks at other crops: its gradient would be of nothing that is seen.
+
+    Raises:
+        ConfigError: size, burst, region or margin of its crops are others.
+    """
+    theirs, ours = load_network(surrogate)[1].recipe, detector.recipe
+    for name, what in (
+        ("size_px", "px wide"), ("burst", "frames at a moment"), ("region", "region"),
+        ("margin", "times the face"),
+    ):  # fmt: skip
+        one, other = getattr(theirs, name), getattr(ours, name)
+        if one != other:
+            raise ConfigError(
+                f"the surrogate {surrogate} looks at crops of {one} ({what}) and the detector at "
+                f"{other}; give a run that was trained with the detector's recipe."
+            )
 
 
 def _crops_of(windows: Windows, track: FaceTrack) -> Image:
@@ -236,7 +261,7 @@ def _run_job(job: _Job) -> list[Row]:
             if budget is None:
                 rows.append(Row.of(score_faces(lambda _: faces, clip, detector).score, name))
                 continue
-            changed = _attacked(job, detector, faces, budget)
+            changed = faces if budget == 0 else _attacked(job, detector, faces, budget)
             rows.append(_judged(job, detector, name, faces, changed))
     except ObverseError as error:
         if isinstance(error, ConfigError):
@@ -293,7 +318,7 @@ def attack_clips(
     """Attack the synthetic clips; what the store holds is not made again.
 
     Pristine clips are left alone: nobody hides them. Their rows under each budget are those of the
-    clips as they are, so that an AUC can be taken.
+    clips as they are (of films, encoded unchanged), so that an AUC can be taken.
 
     Args:
         run: the detector.
@@ -321,16 +346,21 @@ def attack_clips(
         )
     if config.method != "square":
         _network(run if surrogate is None else surrogate)
+    if surrogate is not None:
+        _require_fit(_single(_opened(run, threads)), surrogate)
     grid = attack_grid(config)
     other = "" if surrogate is None else str(load_network(surrogate)[2][:16])
     stamps: dict[str, str] = {NONE.name: NONE.digest}
     stamps |= {config.name(b): config.stamp(b, other) for b in config.budgets}
+    first: tuple[int | None, ...] = (None, 0) if config.film else (None,)
+    if config.film:
+        stamps[_ENCODED] = _ENCODED
     every: list[tuple[Clip, tuple[int | None, ...]]] = []
     done = store.done()
     total = 0
     for clip in clips:
-        budgets: tuple[int | None, ...] = (None, *sorted(config.budgets))
-        wanted = budgets if clip.synthetic_in(judged) else budgets[:1]
+        budgets = (*first, *sorted(config.budgets))
+        wanted = budgets if clip.synthetic_in(judged) else first
         total += len(wanted)
         names = {b: NONE.name if b is None else config.name(b) for b in wanted}
         left = tuple(
@@ -366,8 +396,8 @@ def attack_clips(
     copies = [
         dataclasses.replace(row, condition=each.name)
         for row in rows
-        if row.clip in alone and row.condition == NONE.name
-        for each in grid.conditions[1:]
+        if row.clip in alone and row.condition == grid.conditions[len(first) - 1].name
+        for each in grid.conditions[len(first) :]
     ]
     if not rows:
         raise InputError("no clip could be attacked; give a table with some.")

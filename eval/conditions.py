@@ -39,9 +39,21 @@ from obverse.eval.distortions import (
     require,
 )
 from obverse.eval.encoders import Codec
-from obverse.eval.marks import Marking
+from obverse.eval.marks import RELEASED, Marking
+from obverse.provenance.manifest import MARK_ALGORITHM
 
-__all__ = ["GRIDS", "NONE", "Condition", "Crossed", "Grid", "Mix", "Step", "load_grid", "seed_of"]
+__all__ = [
+    "GRIDS",
+    "NONE",
+    "Condition",
+    "Crossed",
+    "Grid",
+    "Mix",
+    "Onset",
+    "Step",
+    "load_grid",
+    "seed_of",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,14 +78,28 @@ class Mix:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Onset:
+    """Begin the film where its sound begins, picture and sound alike, encoded as this project
+    encodes: what a grid calls `onset`. For a detector that does not hear, nothing is cut.
+    """
+
+    lead: float = 0.0  # seconds of silence that are left
+
+    def __post_init__(self) -> None:
+        """Refuse a lead that is none."""
+        require(self, "lead", 0 <= self.lead <= 60, "0 to 60")
+
+
 Where = Literal["frames", "crops"]
-Step = FrameStep | SoundStep | Codec | Marking | Mix
+Step = FrameStep | SoundStep | Codec | Marking | Onset | Mix
 
 _STEPS: dict[str, Callable[..., Step]] = {
     **FRAME_STEPS,
     **SOUND_STEPS,
     "codec": Codec,
     "mark": Marking,
+    "onset": Onset,
     "mix": Mix,
 }
 
@@ -119,6 +145,7 @@ class Condition:
         """Eight hexadecimal digits that differ where scores would."""
         steps = [
             {"do": type(step).__name__, **dataclasses.asdict(step)}  # type: ignore[arg-type]
+            | ({"by": MARK_ALGORITHM} if isinstance(step, Marking) else {})
             for step in self.steps
         ]
         text = json.dumps(steps if self.on == "frames" else [self.on, *steps], sort_keys=True)
@@ -144,6 +171,7 @@ class Crossed:
     pristine: str  # names of conditions
     synthetic: str
     reference: str = NONE.name  # what it is compared with: a condition of both classes
+    about: str = ""  # what was swapped between the classes; pairs of one are summed up together
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -236,6 +264,34 @@ def _basic() -> Grid:
 
 def _marks() -> Grid:
     return Grid("marks", (NONE, *_MARKS), _MARKS_CROSSED)
+
+
+def _swaps() -> Grid:
+    """Return what a detector may have learned in place of the forgery, put on one class alone."""
+    released = Codec(
+        crf=RELEASED.crf,
+        preset=RELEASED.preset,
+        gop=RELEASED.gop,
+        sound_kbps=RELEASED.audio_bitrate // 1000,
+    )
+    changed = {
+        "h265": ("codec", (Codec(codec="h265", crf=28),)),
+        "silent-start": ("silence", (build_step("silence", {"seconds": 0.5}), released)),
+        "no-silent-start": ("silence", (Onset(),)),
+    }
+    conditions = [NONE, Condition("encoded", "encoding", None, (released,))]
+    crossed = [
+        Crossed("only-pristine-encoded", "encoded", "none", "none", "encoding"),
+        Crossed("only-synthetic-encoded", "none", "encoded", "none", "encoding"),
+    ]
+    for name, (about, steps) in changed.items():
+        conditions.append(Condition(name, about, None, steps))
+        crossed += [
+            Crossed(f"both-{name}", name, name, "encoded"),
+            Crossed(f"only-pristine-{name}", name, "encoded", "encoded", about),
+            Crossed(f"only-synthetic-{name}", "encoded", name, "encoded", about),
+        ]
+    return Grid("swaps", tuple(conditions), tuple(crossed))
 
 
 def _deeperforensics() -> Grid:
@@ -348,6 +404,7 @@ def _sound() -> Grid:
 GRIDS: dict[str, Callable[[], Grid]] = {
     "basic": _basic,
     "marks": _marks,
+    "swaps": _swaps,
     "deeperforensics": _deeperforensics,
     "gend": _gend,
     "codecs": _codecs,
@@ -408,7 +465,8 @@ def _grid_of(said: object, stem: str) -> Grid:
     for item in _items(top, "conditions"):
         conditions.append(_condition_of(item))
     for item in _items(top, "crossed"):
-        each = _mapping(item, "a crossed pair", ("name", "pristine", "synthetic", "reference"))
+        known = ("name", "pristine", "synthetic", "reference", "about")
+        each = _mapping(item, "a crossed pair", known)
         if lacking := [key for key in ("name", "pristine", "synthetic") if key not in each]:
             raise ConfigError(f"a crossed pair lacks {lacking[0]}.")
         crossed.append(Crossed(**{key: str(value) for key, value in each.items()}))

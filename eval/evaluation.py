@@ -6,7 +6,7 @@ given, for a clip without one has claimed nothing.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -35,6 +35,7 @@ __all__ = [
     "metrics_of",
     "scored",
     "slice_columns",
+    "threshold_shifts",
 ]
 
 Policy = Literal["exclude", "wrong", "synthetic", "pristine"]
@@ -145,9 +146,10 @@ class Evaluation:
     unit: str
     config: EvalConfig
     figures: Mapping[str, Figure]
-    counts: Mapping[str, int]  # ok, missing, error, absent
-    coverage: float  # share of ok
-    coverage_by_label: Mapping[str, float]
+    counts: Mapping[str, int]  # clips: ok (some row has a score), missing, error, absent
+    coverage: float  # share of the clips that are ok, whatever is measured
+    coverage_by_label: Mapping[str, float]  # likewise; a clip with a synthetic frame is synthetic
+    rows: Mapping[str, int]  # clips, tracks or frames: all, and ok
     classes: Mapping[str, int]  # rows that were measured, of each label
     clips: int
     identities: int | None  # None where none is known
@@ -166,6 +168,7 @@ class Evaluation:
             "coverage": self.coverage,
             "coverage_by_label": dict(self.coverage_by_label),
             "counts": dict(self.counts),
+            "rows": dict(self.rows),
             "classes": dict(self.classes),
             "clips": self.clips,
             "identities": self.identities,
@@ -197,9 +200,14 @@ def scored(table: ScoreTable, policy: Policy) -> ScoreTable:
 
 
 def log_ratios(table: ScoreTable) -> tuple[Floats, str]:
-    """Return natural log likelihood ratios of a table's rows, and where they come from."""
+    """Return natural log likelihood ratios of a table's rows, and where they come from.
+
+    A scored row whose ratio was withheld says nothing: a ratio of 1.
+    """
     if table.ratio is not None:
-        return table.ratio, "the column lr"
+        withheld = table.ok & np.isnan(table.ratio)
+        note = f"; {int(withheld.sum())} without one say nothing, a ratio of 1"
+        return np.where(withheld, 0.0, table.ratio), "the column lr" + note * bool(withheld.any())
     return log_odds(table.score), "the log odds of the scores, as if calibrated at even odds"
 
 
@@ -277,7 +285,11 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
             figures[f"tpr@fpr={rate:g}"] = Figure(None, refused=why)
     figures = {name: figures[name] for name in (*_OF_ORDER, *claims)}
     slices = _slices(judged, by, config)
-    counts = {name: int((table.status == name).sum()) for name in ("ok", "missing", "error")}
+    said = _clips_of(table)
+    counts = {
+        name: sum(status == name for status, _ in said.values())
+        for name in ("ok", "missing", "error")
+    }
     counts["absent"] = table.absent
     identities = identities_of(table)
     return Evaluation(
@@ -286,23 +298,44 @@ def evaluate_table(table: ScoreTable, config: EvalConfig | None = None) -> Evalu
         config=config,
         figures=figures,
         counts=counts,
-        coverage=counts["ok"] / (len(table) + table.absent),
+        coverage=counts["ok"] / (len(said) + table.absent),
         coverage_by_label={
-            label: float(table.ok[table.truth == truth].mean())
+            label: _share_ok(said.values(), truth)
             for label, truth in (("pristine", False), ("synthetic", True))
         },
+        rows={"all": len(table), "ok": int(table.ok.sum())},
         classes={
             "pristine": int((~judged.truth).sum()),
             "synthetic": int(judged.truth.sum()),
         },
-        clips=len(set(table.clip)),
+        clips=len(said),
         identities=None if identities is None else len(set(identities)),
         ratio_from=log_ratios(given)[1],
         policies=_policies(table, config),
         slices=slices,
         worst=_worst(slices),
-        shifts=_shifts(judged, config),
+        shifts=threshold_shifts(judged, config),
     )
+
+
+def _clips_of(table: ScoreTable) -> dict[str, tuple[str, bool]]:
+    """Return each clip's status and label: ok where one of its rows is, synthetic where one is.
+
+    A clip without a face is one row, and one with a face many frames: a share of rows would say
+    how long the films are.
+    """
+    decides = ("missing", "error", "ok")  # the last of those that its rows have
+    found: dict[str, tuple[str, bool]] = {}
+    for clip, status, truth in zip(table.clip, table.status, table.truth, strict=True):
+        before, synthetic = found.get(clip, (status, False))
+        found[clip] = max(before, status, key=decides.index), synthetic or bool(truth)
+    return found
+
+
+def _share_ok(clips: Iterable[tuple[str, bool]], truth: bool) -> float:
+    statuses = [status for status, synthetic in clips if synthetic == truth]
+    # With frames, no clip need be pristine from end to end.
+    return statuses.count("ok") / len(statuses) if statuses else 1.0
 
 
 def identities_of(table: ScoreTable) -> list[str] | None:
@@ -453,8 +486,8 @@ def _worst(slices: Sequence[Slice]) -> dict[str, str]:
     return {column: each.value for column, each in worst.items()}
 
 
-def _shifts(table: ScoreTable, config: EvalConfig) -> tuple[Shift, ...]:
-    """Set a threshold on each set and try it on the others."""
+def threshold_shifts(table: ScoreTable, config: EvalConfig) -> tuple[Shift, ...]:
+    """Set a threshold on each set (the column dataset) and try it on the others."""
     sets = table.groups.get("dataset")
     if sets is None:
         return ()

@@ -104,8 +104,13 @@ def score_histogram(truth: Truth, scores: Floats, threshold: float) -> Any:
     return drawing
 
 
-def reliability_diagram(bins: Sequence[ReliabilityBin]) -> Any:
-    """Draw the share of synthetic clips over the score, with intervals, and the bins' clips."""
+def reliability_diagram(bins: Sequence[ReliabilityBin], said: str = "") -> Any:
+    """Draw the share of synthetic clips over the score, with intervals, and the bins' clips.
+
+    Args:
+        bins: of like scores.
+        said: written at the upper left, such as the calibration error.
+    """
     drawing, (axis,) = _drawing(4.6, 4.2)
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     most = max(each.clips for each in bins)
@@ -120,6 +125,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin]) -> Any:
     axis.plot(*shown, "o-", color=SYNTHETIC, markersize=4, linewidth=1)
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1.02)
+    axis.set_title(said, loc="left", fontsize=9)
     axis.set_xlabel("score", fontsize=9)
     axis.set_ylabel("share of them that is synthetic", fontsize=9)
     return drawing

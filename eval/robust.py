@@ -8,6 +8,7 @@ was broken off goes on where it was.
 
 import dataclasses
 import functools
+import itertools
 import json
 import shutil
 import sqlite3
@@ -29,7 +30,8 @@ from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import Detector
 from obverse.detector.score import open_detector, score_faces, score_film
 from obverse.errors import InputError, ObverseError, OutputExistsError
-from obverse.eval.conditions import Condition, Grid, Step, seed_of
+from obverse.eval.conditions import Condition, Grid, Onset, Step, seed_of
+from obverse.eval.cues import RATE_HZ, silences
 from obverse.eval.distortions import FRAME_STEPS, SOUND_STEPS, FrameStep, SoundStep
 from obverse.eval.encoders import Codec, with_sound, write_film
 from obverse.eval.marks import (
@@ -401,7 +403,7 @@ def _made(
     frame_steps: list[FrameStep] = []
     sound_steps: list[SoundStep] = []
     for number, step in enumerate(steps):
-        if isinstance(step, Codec | Marking):
+        if isinstance(step, Codec | Marking | Onset):
             there = folder / f"{number}.mp4"
             _encoded(reel, there, step, frame_steps, sound_steps, rng, job, sound=sound)
             if reel is not source and reel.path is not None:
@@ -432,7 +434,7 @@ def _sound(reel: Reel, steps: Sequence[SoundStep], rng: np.random.Generator) -> 
 def _encoded(
     reel: Reel,
     there: Path,
-    step: Codec | Marking,
+    step: Codec | Marking | Onset,
     frame_steps: Sequence[FrameStep],
     sound_steps: Sequence[SoundStep],
     rng: np.random.Generator,
@@ -440,11 +442,19 @@ def _encoded(
     *,
     sound: bool,
 ) -> Path:
-    """Write one film as another; returns where."""
+    """Write one film as another; returns where.
+
+    Raises:
+        InputError: it should begin with its sound, and has none.
+    """
     heard = _sound(reel, sound_steps, rng) if sound else None
     codec = step if isinstance(step, Codec) else _released()
     fps = codec.rate(reel.fps)
     frames = reel.frames(fps)
+    if isinstance(step, Onset) and sound:
+        skipped = _frames_before_sound(reel, step, fps, job)
+        frames = itertools.islice(frames, skipped, None)
+        heard = None if heard is None else heard[round(skipped / fps * _SOUND_HZ) :]
     if frame_steps:
         alter = alter_of(frame_steps, int(rng.integers(1 << 62)))
         frames = (alter(frame, 0.0) for frame in frames)
@@ -452,6 +462,17 @@ def _encoded(
         frames = _marked(reel, frames, step.present, job)
     write_film(there, frames, fps, codec, heard, _SOUND_HZ)
     return there
+
+
+def _frames_before_sound(reel: Reel, step: Onset, fps: float, job: _Job) -> int:
+    """Return how many frames are shown before the sound begins, but for the lead that is left."""
+    samples = reel.sound(RATE_HZ)
+    if samples is None:
+        raise InputError(f"{job.footage} has no sound to begin with; leave such clips out.")
+    silent, _ = silences(samples)
+    if silent >= len(samples) / RATE_HZ - 1 / fps:
+        raise InputError(f"the sound of {job.footage} is silence; leave such clips out.")
+    return int(max(0.0, silent - step.lead) * fps)
 
 
 def _released() -> Codec:

@@ -1,9 +1,8 @@
-"""What is left of a sweep: `scores.parquet`, `table.csv`, `summary.json` and plots, in a folder."""
+"""What is left of a sweep, in a folder: `scores.parquet`, `table.csv`, and the page."""
 
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,39 +10,69 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from obverse.eval.conditions import Grid
+from obverse.eval import report
+from obverse.eval.conditions import NONE, Grid
 from obverse.eval.metrics import Interval
+from obverse.eval.report import Chart, Origin, Report, Section, Table
 from obverse.eval.robust import Row
-from obverse.eval.robust_table import CHANGE_MOST, Line, MarkFinding, Overall, RobustTable
+from obverse.eval.robust_table import (
+    CHANGE_MOST,
+    Bound,
+    Line,
+    MarkFinding,
+    Overall,
+    RobustTable,
+    SwapFinding,
+    broken,
+)
 
-__all__ = ["format_table", "write_report"]
+__all__ = ["format_table", "robust_report", "write_report"]
 
 BLUE, ORANGE, GREY = "#2f6db3", "#d9822b", "#8a8a8a"
-SUFFIXES = (".svg", ".png")
 
 
 def format_table(table: RobustTable) -> str:
     """Return the table of all methods as aligned text, then AUCs by method."""
-    head = ("condition", "AUC", "95 % interval", "change", "95 % interval", "EER", "cannot tell")
-    lines: list[tuple[str, ...]] = [(*head, "clips", "missing", "error")]
-    for line in table.lines:
-        if line.method is None:
-            lines.append(_cells(line))
-    text = _aligned(lines)
+    parts = [_conditions_table(table), *_methods_table(table)]
+    return "\n\n".join([*map(_aligned, parts), *_findings(table)])
+
+
+def _conditions_table(table: RobustTable) -> Table:
+    lines = [line for line in table.lines if line.method is None]
+    return Table(
+        "conditions",
+        "AUC under each condition with its interval, its change against the reference (the "
+        "undistorted clips unless the condition is crossed), EER, the share of \"cannot tell\", "
+        "clips measured (synthetic + pristine), without a face, and in error. Red: guessing cannot "
+        "be ruled out, or fewer than half of the clips have a score.",
+        (
+            "condition", "AUC", "95 % interval", "change", "95 % of the change", "EER",
+            "cannot tell", "clips", "missing", "error",
+        ),
+        [_cells(line) for line in lines],
+        frozenset(number for number, line in enumerate(lines) if broken(line)),
+    )  # fmt: skip
+
+
+def _methods_table(table: RobustTable) -> list[Table]:
     methods = sorted({line.method for line in table.lines if line.method is not None})
-    if methods:
-        by = {(line.condition, line.method): line for line in table.lines}
-        names = [line.condition for line in table.lines if line.method is None]
-        rows = [("AUC by method", *methods)]
-        for name in names:
-            found = [by[name, method].auc for method in methods]
-            rows.append((name, *("-" if each is None else str(each) for each in found)))
-        text += "\n\n" + _aligned(rows)
-    if table.overall is not None:
-        text += "\n\n" + _about_all(table.overall)
-    if table.marks is not None:
-        text += "\n\n" + _about_marks(table.marks)
-    return text
+    if not methods:
+        return []
+    by = {(line.condition, line.method): line for line in table.lines}
+    names = [line.condition for line in table.lines if line.method is None]
+    rows = []
+    for name in names:
+        found = [by[name, method].auc for method in methods]
+        rows.append((name, *("-" if each is None else str(each) for each in found)))
+    caption = "AUC of each method's clips against all pristine ones."
+    return [Table("methods", caption, ("AUC by method", *methods), rows)]
+
+
+def _findings(table: RobustTable) -> list[str]:
+    """Return what a sweep comes to, a paragraph each."""
+    found = [] if table.overall is None else [_about_all(table.overall)]
+    found += [] if table.marks is None else [_about_marks(table.marks)]
+    return found + (["\n".join(map(_about_swap, table.swaps))] if table.swaps else [])
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -67,7 +96,8 @@ def _cells(line: Line) -> tuple[str, ...]:
     )
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def _aligned(table: Table) -> str:
+    rows = [tuple(table.columns), *map(tuple, table.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -103,16 +133,27 @@ def _about_marks(marks: MarkFinding) -> str:
     change = marks.largest_change
     if change is None:
         return said
+    return f"{said}; {_about_change(change, marks.below)}"
+
+
+def _about_change(change: Interval, below: Bound | None) -> str:
     answer = {"yes": "stays", "no": "does not stay", "cannot tell": "cannot be told to stay"}
     return (
-        f"{said}; the largest change of the AUC is {change.value:+.3f} "
-        f"[{change.low:+.3f}, {change.high:+.3f}], which {answer[marks.below or 'cannot tell']} "
+        f"the largest change of the AUC is {change.value:+.3f} "
+        f"[{change.low:+.3f}, {change.high:+.3f}], which {answer[below or 'cannot tell']} "
         f"below {CHANGE_MOST}"
     )
 
 
-def write_report(folder: Path, grid: Grid, rows: Sequence[Row], table: RobustTable) -> None:
-    """Write scores, table, summary and plots, each whole; earlier ones are replaced."""
+def _about_swap(swap: SwapFinding) -> str:
+    change = _about_change(swap.largest_change, swap.below)
+    return f"{swap.about} on one class alone: {change} ({swap.condition})"
+
+
+def write_report(
+    folder: Path, grid: Grid, rows: Sequence[Row], table: RobustTable, origin: Origin
+) -> None:
+    """Write scores, table and page, each whole; earlier ones are replaced."""
     known = {each.name: each for each in grid.conditions}
     scores = pd.DataFrame(
         [
@@ -122,6 +163,7 @@ def write_report(folder: Path, grid: Grid, rows: Sequence[Row], table: RobustTab
                 "family": known[row.condition].family,
                 "level": known[row.condition].level,
                 "detector": table.detector,
+                "judges": table.judges,
                 **{k: v for k, v in dataclasses.asdict(row).items() if k not in _FIRST},
             }
             for row in rows
@@ -136,9 +178,65 @@ def write_report(folder: Path, grid: Grid, rows: Sequence[Row], table: RobustTab
     scores.to_parquet(packed, index=False)
     _put(folder / "scores.parquet", packed.getvalue())
     _put(folder / "table.csv", _csv(table.lines).encode())
-    _put(folder / "summary.json", (json.dumps(table.to_json(), indent=2) + "\n").encode())
-    _plot_changes(folder, table)
-    _plot_curves(folder, table)
+    report.write_report(folder, robust_report(table, origin))
+
+
+def robust_report(table: RobustTable, origin: Origin) -> Report:
+    """Return the page of a sweep."""
+    whole = [line for line in table.lines if line.method is None]
+    clean = next((line for line in whole if line.condition == NONE.name), None)
+    worst = min(
+        (line for line in whole if line.change is not None and line.condition != line.reference),
+        key=lambda line: 0.0 if line.change is None else line.change.value,
+        default=None,
+    )
+    charts = []
+    if (changes := _changes(table)) is not None:
+        charts.append(
+            Chart(
+                "changes",
+                "Change of the AUC under each condition; orange: the classes under different "
+                "conditions, and the band that such a change should stay within.",
+                changes,
+            )
+        )
+    if (curves := _curves(table)) is not None:
+        charts.append(
+            Chart("curves", "AUC over the levels of each family; dashed: undistorted.", curves)
+        )
+    facts = [(str(len(whole)), "conditions, crossed ones too")]
+    if clean is not None and clean.auc is not None:
+        facts.insert(0, (f"{clean.auc.value:.3f}", "AUC undistorted"))
+    if worst is not None and worst.change is not None:
+        facts.append((f"{worst.change.value:+.3f}", f"the largest loss of AUC, {worst.condition}"))
+    if table.overall is not None and table.overall.corruption_error is not None:
+        error = table.overall.corruption_error
+        facts.append((f"{error.value:.3f}", "mean corruption error"))
+    said = [part for found in _findings(table) for part in found.split("\n")]
+    return Report(
+        title=f"{table.detector} under {table.grid}",
+        lead="The same clips scored again after they were distorted. Every figure stands with its "
+        "95 % interval; clips without a score are counted and never given a number.",
+        facts=facts,
+        sections=[
+            Section(
+                "What it comes to",
+                [f"{part[0].upper()}{part[1:]}." for part in said],
+                charts=charts,
+            ),
+            Section("Conditions", tables=[_conditions_table(table), *_methods_table(table)]),
+        ],
+        results=table.to_json(),
+        row={
+            "detector": table.detector,
+            "grid": table.grid,
+            **{
+                f"{line.condition} auc": None if line.auc is None else line.auc.value
+                for line in whole
+            },
+        },
+        origin=origin,
+    )
 
 
 _FIRST = ("clip", "condition")
@@ -171,23 +269,15 @@ def _figure(width: float, height: float) -> Any:
     return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Any, folder: Path, stem: str) -> None:
-    for suffix in SUFFIXES:
-        part = folder / f".{stem}.part{suffix}"
-        metadata = {"Date": None} if suffix == ".svg" else None
-        figure.savefig(part, dpi=150, metadata=metadata)
-        part.replace(folder / f"{stem}{suffix}")
-
-
-def _plot_changes(folder: Path, table: RobustTable) -> None:
-    """Draw how much each condition changes the AUC."""
+def _changes(table: RobustTable) -> Any:
+    """Draw how much each condition changes the AUC; None where nothing could be compared."""
     lines = [
         line
         for line in table.lines
         if line.method is None and line.change is not None and line.condition != line.reference
     ]
     if not lines:
-        return
+        return None
     figure = _figure(7, 1.2 + 0.24 * len(lines))
     axes = figure.subplots()
     for y, line in enumerate(reversed(lines)):
@@ -201,12 +291,11 @@ def _plot_changes(folder: Path, table: RobustTable) -> None:
         axes.axvspan(-CHANGE_MOST, CHANGE_MOST, color=ORANGE, alpha=0.12, lw=0)
     axes.set_yticks(range(len(lines)), [line.condition for line in reversed(lines)], fontsize=8)
     axes.set_xlabel("change of the AUC, 95 % interval")
-    axes.set_title(f"{table.detector} on {table.grid}", fontsize=9)
-    _save(figure, folder, "changes")
+    return figure
 
 
-def _plot_curves(folder: Path, table: RobustTable) -> None:
-    """Draw the AUC over the level, a panel a family."""
+def _curves(table: RobustTable) -> Any:
+    """Draw the AUC over the level, a panel a family; None where no family has levels."""
     overall = [line for line in table.lines if line.method is None and line.auc is not None]
     families: dict[str, list[Line]] = {}
     for line in overall:
@@ -214,7 +303,7 @@ def _plot_curves(folder: Path, table: RobustTable) -> None:
             families.setdefault(line.family, []).append(line)
     families = {name: lines for name, lines in families.items() if len(lines) > 1}
     if not families:
-        return
+        return None
     clean = next((line for line in overall if line.condition == "none"), None)
     columns = min(3, len(families))
     high = -(-len(families) // columns)
@@ -238,5 +327,4 @@ def _plot_curves(folder: Path, table: RobustTable) -> None:
         axes.set_axis_off()
     for axes in panels[::columns]:
         axes.set_ylabel("AUC", fontsize=8)
-    figure.suptitle(f"{table.detector}; dashed: undistorted", fontsize=9)
-    _save(figure, folder, "curves")
+    return figure

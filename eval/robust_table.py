@@ -19,7 +19,16 @@ from obverse.eval.conditions import NONE, Grid
 from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_auc, eer
 from obverse.eval.robust import Row
 
-__all__ = ["CHANGE_MOST", "Line", "MarkFinding", "Overall", "RobustTable", "broken", "tabulate"]
+__all__ = [
+    "CHANGE_MOST",
+    "Line",
+    "MarkFinding",
+    "Overall",
+    "RobustTable",
+    "SwapFinding",
+    "broken",
+    "tabulate",
+]
 
 Floats = npt.NDArray[np.float64]
 Bound = Literal["yes", "no", "cannot tell"]
@@ -78,6 +87,16 @@ class MarkFinding:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class SwapFinding:
+    """Whether something that is no forgery changes a detector when one class alone has it."""
+
+    about: str  # such as codec or silence
+    condition: str  # that changes the AUC most
+    largest_change: Interval  # of the AUC, over the ways to put it on one class
+    below: Bound  # whether all changes stay within .02, by their intervals
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Overall:
     """What a sweep comes to, over the families that have levels.
 
@@ -104,15 +123,19 @@ class RobustTable:
     lines: tuple[Line, ...]
     marks: MarkFinding | None
     overall: Overall | None = None  # None where no family has levels
+    swaps: tuple[SwapFinding, ...] = ()  # of what the grid's crossed pairs are about
+    judges: Judged = "picture"  # what the detector's scores are about
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
             "grid": self.grid,
             "detector": self.detector,
+            "judges": self.judges,
             "lines": [line.to_json() for line in self.lines],
             "marks": None if self.marks is None else dataclasses.asdict(self.marks),
             "overall": None if self.overall is None else dataclasses.asdict(self.overall),
+            "swaps": [dataclasses.asdict(each) for each in self.swaps],
         }
 
 
@@ -151,8 +174,24 @@ def _change(
         samples=drawn.samples,
     )
     low, high = percentile_bounds(found["changed"] - found["before"], _LEVEL)
+    if low == high:
+        return _without_width(labels, changed, before)
     method = f"paired bootstrap over {_over(groups)}, {drawn.samples} samples"
     return Interval(auc(labels, changed) - auc(labels, before), low, high, _LEVEL, method)
+
+
+def _without_width(labels: Flags, changed: Floats, before: Floats) -> Interval:
+    """Bound a change of which all samples agree, as where the classes are parted perfectly both
+    times: so few clips show no more than the closed forms of both AUCs do, added in squares
+    (Newcombe 1998), as if other clips had been measured.
+    """
+    after, first = (auc_interval(labels, each, level=_LEVEL) for each in (changed, before))
+    value = after.value - first.value
+    down = np.hypot(after.value - after.low, first.high - first.value)
+    up = np.hypot(after.high - after.value, first.value - first.low)
+    return Interval(
+        value, value - float(down), value + float(up), _LEVEL, "Newcombe 1998, square and add"
+    )
 
 
 def _auc_of(labels: Flags, values: Floats, held: Sequence[int], drawn: _Drawn) -> Interval:
@@ -217,6 +256,8 @@ def tabulate(
         lines,
         _marks_of(grid, lines, rows),
         _overall(grid, lines, clips, truth, held, drawn),
+        _swaps_of(grid, lines),
+        judged,
     )
 
 
@@ -394,6 +435,29 @@ def _reach(change: Interval) -> float:
     return max(abs(change.low), abs(change.high))
 
 
+def _worst_bound(changes: Sequence[Interval]) -> Bound | None:
+    bounds = {_bound(change) for change in changes}
+    every: tuple[Bound, ...] = ("no", "cannot tell", "yes")
+    return next((each for each in every if each in bounds), None)
+
+
+def _swaps_of(grid: Grid, lines: Sequence[Line]) -> tuple[SwapFinding, ...]:
+    """Return what the crossed pairs say, by what they are about."""
+    found = []
+    for about in dict.fromkeys(each.about for each in grid.crossed if each.about):
+        ways = {each.name for each in grid.crossed if each.about == about}
+        changes = {
+            line.condition: line.change
+            for line in lines
+            if line.condition in ways and line.method is None and line.change is not None
+        }
+        below = _worst_bound(list(changes.values()))
+        if below is not None:
+            worst = max(changes, key=lambda name: abs(changes[name].value))
+            found.append(SwapFinding(about, worst, changes[worst], below))
+    return tuple(found)
+
+
 def _marks_of(grid: Grid, lines: Sequence[Line], rows: Sequence[Row]) -> MarkFinding | None:
     """Return what the crossed marks say, where the grid has them."""
     ways = {each.name for each in grid.crossed if {each.pristine, each.synthetic} <= _MARKS}
@@ -403,12 +467,11 @@ def _marks_of(grid: Grid, lines: Sequence[Line], rows: Sequence[Row]) -> MarkFin
     changes = [line.change for line in lines if line.condition in ways and line.method is None]
     found = [change for change in changes if change is not None]
     worst = max(found, key=lambda change: abs(change.value), default=None)
-    bounds = {_bound(change) for change in found}
     zs = [row.mark_z for row in bare if row.mark_z is not None]
     return MarkFinding(
         removed=sum(not row.mark_present for row in bare),
         of=len(bare),
         z_median=float(np.median(zs)) if zs else None,
         largest_change=worst,
-        below=next((each for each in ("no", "cannot tell", "yes") if each in bounds), None),
+        below=_worst_bound(found),
     )

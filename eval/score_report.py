@@ -173,17 +173,21 @@ def caveats(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _counted(evaluation: Evaluation) -> str:
-    counts, classes = evaluation.counts, evaluation.classes
+    counts, classes, rows = evaluation.counts, evaluation.classes, evaluation.rows
     people = evaluation.identities
+    clips = "of the clips " if evaluation.unit != "clip" else ""
     said = (
         f"{evaluation.detector}: {classes['synthetic']} synthetic and {classes['pristine']} "
         f"pristine {evaluation.unit}s of {evaluation.clips} clips"
-        f"{'' if people is None else f' and {people} identities'} measured; {counts['ok']} ok, "
-        f"{counts['missing']} missing, {counts['error']} in error"
+        f"{'' if people is None else f' and {people} identities'} measured; {clips}"
+        f"{counts['ok']} ok, {counts['missing']} missing, {counts['error']} in error"
     )
     if counts["absent"]:
         said += f", {counts['absent']} labelled clips without a row"
-    return f"{said}; coverage {evaluation.coverage:.1%}"
+    said += f"; coverage {evaluation.coverage:.1%}"
+    if evaluation.unit == "clip":
+        return said
+    return f"{said} of the clips; {rows['ok']} of {rows['all']} {evaluation.unit}s have a score"
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
@@ -240,7 +244,8 @@ def evaluation_report(
         sections.append(_slice_section(evaluation))
     if evaluation.shifts:
         sections.append(Section("A threshold on other sets", tables=[_shift_table(evaluation)]))
-    sections.append(_evidence_section(given, evidence, threshold))
+    calibration = evaluation.figures["ece"]
+    sections.append(_evidence_section(given, evidence, threshold, calibration))
     area = evaluation.figures["auc"]
     cost = evaluation.figures["cllr"]
     return Report(
@@ -291,7 +296,9 @@ def _slice_section(evaluation: Evaluation) -> Section:
     return Section("Slices", text, [_slice_table(evaluation)], charts)
 
 
-def _evidence_section(given: ScoreTable, evidence: Evidence, threshold: float) -> Section:
+def _evidence_section(
+    given: ScoreTable, evidence: Evidence, threshold: float, calibration: Figure
+) -> Section:
     ratios, _ = log_ratios(given)
     low, high = evidence.bounds
     wrong = evidence.misleading
@@ -312,8 +319,9 @@ def _evidence_section(given: ScoreTable, evidence: Evidence, threshold: float) -
                 "reliability",
                 "Share of synthetic clips among those with like scores; grey bars say how many "
                 "they are. Calibrated scores lie on the dotted line where half the clips are "
-                "synthetic.",
-                reliability_diagram(evidence.reliability),
+                "synthetic. ECE is the mean distance from it over 15 bins, with the bootstrap's "
+                "interval, which errs upwards with few clips.",
+                reliability_diagram(evidence.reliability, f"ECE {calibration}"),
             ),
             Chart(
                 "tippett",

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from obverse.clip import Clip
+from obverse.clip import Clip, Judged
 from obverse.datasets.table import iter_clips
 from obverse.errors import ConfigError, InputError
 from obverse.media.container import require_file
@@ -32,7 +32,7 @@ _LABELS = {"pristine": False, "0": False, "synthetic": True, "1": True}
 _OF_CLIPS = ("identity", "method", "dataset", "kind", "split", "speaker")  # taken from labels
 _OWN = (
     "clip", "label", "score", "status", "detector", "lr", "verdict", "reason", "frame_scores",
-    "times", "tracks_json", "track", "frame", "time",
+    "times", "tracks_json", "track", "frame", "time", "judges",
 )  # fmt: skip
 _NOTHING = ("", "nan", "none", "null")
 
@@ -49,10 +49,12 @@ class ScoreTable:
     truth: npt.NDArray[np.bool_]  # [N] synthetic
     status: npt.NDArray[np.object_]  # [N] ok, missing or error
     score: Floats  # [N] in [0, 1], NaN unless ok
-    ratio: Floats | None  # [N] natural logarithm of the likelihood ratio; None where not all say it
+    ratio: Floats | None  # [N] natural logarithm of the likelihood ratio, NaN where it is
+    # withheld; None where none has one
     verdict: npt.NDArray[np.object_] | None  # [N]; None where the detector gives none
     groups: Mapping[str, npt.NDArray[np.object_]]  # column -> [N] values, None where unknown
     absent: int = 0  # labelled clips of which the scores say nothing
+    judges: Judged | None = None  # what the scores are about; None where nobody says
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -81,6 +83,7 @@ class ScoreTable:
         columns: dict[str, Any] = {
             "detector": self.detector,
             "clip": self.clip,
+            **({} if self.judges is None else {"judges": self.judges}),
             "label": np.where(self.truth, "synthetic", "pristine"),
             "status": self.status,
             "score": self.score,
@@ -116,19 +119,24 @@ def read_score_table(
     detector: str | None = None,
     unit: Unit = "clip",
     split: str | None = None,
+    judged: Judged | None = None,
 ) -> ScoreTable:
     """Read scores and join them with labels by the clips' ids.
 
     Args:
         path: `scores.parquet` as `obverse detect -o` writes it, or any parquet or CSV with the
             columns clip and score, and label unless `labels` is given. Optional: status (ok where
-            there is a score, otherwise missing), lr, verdict, detector, track, frame, time in
-            seconds; all other columns can be sliced by.
-        labels: a table of clips, whose label and columns are taken.
+            there is a score, otherwise missing), lr, verdict, detector, judges, track, frame, time
+            in seconds; all other columns can be sliced by.
+        labels: a table of clips, whose label and columns are taken: the label of the picture, or
+            of picture and sound where the detector judges both.
         detector: which one, where the file holds several.
         unit: what is measured. Frames of a track are pooled by their mean, tracks of a clip by
             their highest score.
         split: only clips of this split.
+        judged: which of `labels`' labels is a clip's truth, whatever the file says: where it is
+            sound too, a pristine picture with synthetic sound is synthetic. Without it, what the
+            file says; the picture, where that says nothing.
 
     Raises:
         InputError: a file is absent, damaged, or contradicts itself.
@@ -141,16 +149,18 @@ def read_score_table(
     _require_columns(path, columns, labelled=labels is not None)
     name, numbered = _of_one_detector(path, records, detector)
     clips = None if labels is None else _clips(labels, split)
+    judges = _judges(path, [record for _, record in numbered])
+    judged = judged or judges or "picture"
     rows = [_checked_row(path, number, record) for number, record in numbered]
-    rows, absent = _labelled(path, rows, clips, labels, split)
+    rows, absent = _labelled(path, rows, clips, labels, split, judged)
     if not rows:
         raise InputError(f"{path} holds no score{'' if split is None else f' of split {split}'}.")
     held: Unit = "track" if "track" in columns else "clip"
     held = "frame" if "frame" in columns or "time" in columns else held
-    spread = [part for row in rows for part in _parts(path, row, held, unit, clips)]
+    spread = [part for row in rows for part in _parts(path, row, held, unit, clips, judged)]
     _require_once(path, spread)
     pooled = spread if unit == "frame" else _pooled(spread, by_track=unit == "track")
-    return _table(name, unit, pooled, absent)
+    return dataclasses.replace(_table(name, unit, pooled, absent), judges=judges)
 
 
 def detectors_in(path: Path) -> list[str | None]:
@@ -220,6 +230,20 @@ def _of_one_detector(
         raise ConfigError(f"{path} holds no scores of {wanted!r}; it has {', '.join(names)}.")
     name = wanted or names[0]
     return name, [(number, record) for number, record in numbered if record["detector"] == name]
+
+
+def _judges(path: Path, records: Sequence[dict[str, Any]]) -> Judged | None:
+    """Return what the file says that its scores are about."""
+    found = {_text(record.get("judges")) for record in records}
+    if len(found) > 1:
+        names = " and ".join(sorted("nothing" if name is None else name for name in found))
+        raise InputError(f"the column judges of {path} says {names}; a detector judges one thing.")
+    (name,) = found
+    if name is not None and name not in get_args(Judged):
+        raise InputError(
+            f"the column judges of {path} says {name!r}; it must be picture or picture and sound."
+        )
+    return cast(Judged | None, name)
 
 
 def _text(value: Any) -> str | None:
@@ -315,6 +339,7 @@ def _labelled(
     clips: Mapping[str, Clip] | None,
     labels: Path | None,
     split: str | None,
+    judged: Judged,
 ) -> tuple[list[_Row], int]:
     """Give every row its label and its clip's columns; leave out other splits; count the clips
     that have no row.
@@ -335,10 +360,12 @@ def _labelled(
         clip = clips[row.clip]
         if split is not None and clip.split != split:
             continue
-        label = bool(clip.binary)
+        label = clip.synthetic_in(judged)
         if row.label is not None and row.label != label:
+            said = "synthetic" if label else "pristine"
             raise InputError(
-                f"clip {row.clip} is {clip.label} in {labels} and not in {path}; mend one of them."
+                f"clip {row.clip} is {said} ({judged}) in {labels} and not in {path}; mend one of "
+                "them, or pass --sound where, and only where, sound is judged as well."
             )
         row.label = label
         own = {name: getattr(clip, name) for name in _OF_CLIPS}
@@ -350,7 +377,12 @@ def _labelled(
 
 
 def _parts(
-    path: Path, row: _Row, held: Unit, unit: Unit, clips: Mapping[str, Clip] | None
+    path: Path,
+    row: _Row,
+    held: Unit,
+    unit: Unit,
+    clips: Mapping[str, Clip] | None,
+    judged: Judged,
 ) -> list[_Row]:
     """Return what is to be measured of a row: itself where it holds that, or its tracks or frames.
 
@@ -360,9 +392,10 @@ def _parts(
         held: what a row of the file is.
         unit: what is measured.
         clips: by id, for the segments that are fake.
+        judged: what the scores are about.
     """
     if unit == "clip" or row.status != "ok" or UNITS.index(held) >= UNITS.index(unit):
-        return [_at_its_time(row, clips)] if unit == "frame" else [row]
+        return [_at_its_time(row, clips, judged)] if unit == "frame" else [row]
     try:
         tracks = json.loads(row.tracks_json) if row.tracks_json else []
     except ValueError as error:
@@ -388,17 +421,24 @@ def _parts(
             frame = dataclasses.replace(
                 one, frame=str(time), seconds=time, score=float(value), lr=None, verdict=None
             )
-            found.append(_at_its_time(frame, clips))
+            found.append(_at_its_time(frame, clips, judged))
     return found
 
 
-def _at_its_time(row: _Row, clips: Mapping[str, Clip] | None) -> _Row:
+def _at_its_time(row: _Row, clips: Mapping[str, Clip] | None, judged: Judged) -> _Row:
     """Return a frame with the label of its moment, where only segments of its clip are fake."""
-    segments = clips[row.clip].fake_segments if clips is not None else ()
-    if not segments or row.seconds is None:
+    if clips is None or row.seconds is None:
         return row
-    fake = any(start <= row.seconds < end for start, end in segments)
-    return dataclasses.replace(row, label=fake)
+    clip, seconds = clips[row.clip], row.seconds
+
+    def fake(label: str | None, segments: Sequence[tuple[float, float]]) -> bool:
+        within = any(start <= seconds < end for start, end in segments)
+        return label == "synthetic" and (within or not segments)
+
+    label = fake(clip.label, clip.fake_segments)
+    if judged == "picture and sound":
+        label = label or fake(clip.sound, clip.sound_segments)
+    return dataclasses.replace(row, label=label)
 
 
 def _require_once(path: Path, rows: Sequence[_Row]) -> None:
@@ -469,7 +509,7 @@ def _table(name: str, unit: Unit, rows: Sequence[_Row], absent: int) -> ScoreTab
         )
     ok = [row for row in rows if row.status == "ok"]
     ratio = verdict = None
-    if ok and all(row.lr is not None for row in ok):
+    if any(row.lr is not None for row in ok):  # a detector withholds it out of its domain
         ratio = np.log([math.nan if row.lr is None else row.lr for row in rows])
     if ok and all(row.verdict is not None for row in ok):
         verdict = np.array([row.verdict for row in rows], object)

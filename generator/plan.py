@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, NamedTuple, Self, TypeVar, get_args
 
 import numpy as np
 import yaml
@@ -20,7 +20,7 @@ import yaml
 import obverse
 from obverse.clip import Split, lineage_id
 from obverse.errors import ConfigError, InputError
-from obverse.generator.methods import METHODS, NEEDS
+from obverse.generator.methods import NEEDS
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.sitters.sitter import attributes_of
 from obverse.generator.voices import Voice, list_voices, voice_path
@@ -29,6 +29,7 @@ from obverse.weights import sha256_file
 
 __all__ = [
     "CorpusPlan",
+    "Said",
     "Scene",
     "Take",
     "apportion",
@@ -58,7 +59,7 @@ class CorpusPlan:
 
     identities: int | tuple[int, ...] = 6  # how many sitters, or their seeds
     voices: int | tuple[str, ...] = 6  # how many bundled voices, or their ids
-    methods: tuple[str, ...] = ("talk",)  # names of `METHODS`; one synthetic clip a scene for each
+    methods: tuple[str, ...] = ("talk",)  # names of `NEEDS`; one clip a scene for each
     controls: tuple[PerformanceConfig, ...] = (
         PerformanceConfig(),
     )  # performance settings, each a scene with a twin of its own
@@ -83,7 +84,7 @@ class CorpusPlan:
             _require_seeds(self.identities)
         _require_count("identities", self.identities, _MAX_SITTERS)
         _require_count("voices", self.voices, len(list_voices()))
-        _require_known("methods", self.methods, tuple(METHODS))
+        _require_known("methods", self.methods, tuple(NEEDS))
         if not isinstance(self.voices, int):
             _require_known("voices", self.voices, _voice_ids())
         if not self.controls or len(set(self.controls)) != len(self.controls):
@@ -114,6 +115,11 @@ class CorpusPlan:
     def least_people(self) -> int:
         """How many people each split needs: two where one lends the other a face."""
         return 2 if any(NEEDS[name].donor for name in self.methods) else 1
+
+    @property
+    def lays_sound(self) -> bool:
+        """Whether a method lays another sound over a film."""
+        return any(NEEDS[name].other_sound for name in self.methods)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -176,6 +182,13 @@ class CorpusPlan:
         return tuple(ids[index] for index in order[: _count(self.voices)])
 
 
+class Said(NamedTuple):
+    """A speech of a bundled voice."""
+
+    voice: str
+    sentences: tuple[Path, ...]  # sound files, said one after the other
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
     """One clip to be made."""
@@ -195,6 +208,7 @@ class Scene:
     donor: int | None  # seed of another sitter of the split; None: no method borrows a face
     voice: str
     sentences: tuple[Path, ...]  # sound files, said one after the other
+    over: Said | None  # another speech, to be laid over the film; None: no method does
     seconds: float | None  # None: as long as the sentences
     controls: PerformanceConfig
     split: Split
@@ -258,7 +272,8 @@ def apportion(
     """
     wanted = [split for split in SPLITS if shares.get(split, 0) > 0]
     if count < least * len(wanted):
-        each = "" if least == 1 else f", {least} in each, as a method asks that borrows faces"
+        lent = f", {least} in each, as a method asks that borrows faces or voices"
+        each = "" if least == 1 else lent
         raise ConfigError(
             f"{count} {what} cannot be kept apart in {len(wanted)} splits ({', '.join(wanted)})"
             f"{each}; ask for at least {least * len(wanted)}, or give 'split' fewer names."
@@ -302,7 +317,14 @@ def lay_out(plan: CorpusPlan) -> tuple[Scene, ...]:
                                 plan.seed, sitter, name, first, dataclasses.asdict(item)
                             )
                             donor = lender(sitter, _alike(sitter, own_sitters), drawn)
-                        scenes.append(_scene(plan, sitter, donor, name, sentences, split, item))
+                        over: Said | None = None
+                        if plan.lays_sound:
+                            others = [catalogue[other] for other in _from(name, own_voices)]
+                            drawn = _number(plan.seed, sitter, name, first, "over")
+                            over = _other_speech(others, sentences, plan.seconds, drawn)
+                        scenes.append(
+                            _scene(plan, sitter, donor, name, sentences, over, split, item)
+                        )
     return tuple(scenes)
 
 
@@ -355,12 +377,55 @@ def _sentences(voice: Voice, first: int, seconds: float | None) -> tuple[Path, .
     return tuple(chosen)
 
 
+def _from(first: str, names: Sequence[str]) -> list[str]:
+    """Return the names from one of them on, and then those before it."""
+    at = names.index(first)
+    return [*names[at:], *names[:at]]
+
+
+def _other_speech(
+    voices: Sequence[Voice], said: Sequence[Path], seconds: float | None, drawn: int
+) -> Said:
+    """Return another speech than what is said: of the first voice that has sentences left.
+
+    Args:
+        voices: the scene's own first.
+        said: the scene's sentences, of which none is chosen.
+        seconds: how long every clip lasts; None: as long as what is said. The speech is as long,
+            or all that the voice has left.
+        drawn: a number that chooses the first sentence.
+    """
+    own = {path.name for path in said}
+    for voice in voices:
+        left = [index for index, each in enumerate(voice.sentences) if each.file not in own]
+        if left:
+            break
+    else:
+        raise ConfigError(
+            f"voice {voices[0].id} says all its sentences in a scene of "
+            f"{'its own length' if seconds is None else f'{seconds:g} s'}, and its split has no "
+            "other voice to lay over it; give the plan fewer seconds or more voices."
+        )
+    start = drawn % len(left)
+    left = left[start:] + left[:start]
+    if seconds is None:
+        # The film ends when its sentence does: one of nearly its length ends so, too.
+        seconds = sum(each.seconds for each in voices[0].sentences if each.file in own)
+        length = seconds
+        left.sort(key=lambda index: abs(voice.sentences[index].seconds - length))
+    chosen: list[int] = []
+    while len(chosen) < len(left) and sum(voice.sentences[i].seconds for i in chosen) < seconds:
+        chosen.append(left[len(chosen)])
+    return Said(voice.id, tuple(voice_path(voice.id, index) for index in chosen))
+
+
 def _scene(
     plan: CorpusPlan,
     sitter: int,
     donor: int | None,
     voice: str,
     sentences: tuple[Path, ...],
+    over: Said | None,
     split: Split,
     controls: PerformanceConfig,
 ) -> Scene:
@@ -382,6 +447,8 @@ def _scene(
         made = lineage | {"method": method, "seed": seed}
         if method is not None and NEEDS[method].donor:
             made["donor"] = donor
+        if method is not None and NEEDS[method].other_sound and over is not None:
+            made["over"] = [_sha256(path) for path in over.sentences]
         return Take(id=lineage_id(made), method=method, seed=seed)
 
     return Scene(
@@ -389,6 +456,7 @@ def _scene(
         donor=donor,
         voice=voice,
         sentences=sentences,
+        over=over,
         seconds=plan.seconds,
         controls=controls,
         split=split,

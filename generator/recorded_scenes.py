@@ -18,7 +18,7 @@ from obverse.errors import FaceError, InputError, ObverseError
 from obverse.faces.landmarks import Face, FaceReader
 from obverse.faces.pose import head_pose
 from obverse.generator.generate import SOUND_HZ, TOOL
-from obverse.generator.methods import NEEDS, method_named
+from obverse.generator.methods import NEEDS, SOUND_METHODS, method_named, sound_method_named
 from obverse.generator.motion import FPS, Motion, expression_index
 from obverse.generator.plan import Take
 from obverse.generator.portrait import PortraitConfig, head_window, read_portrait
@@ -91,7 +91,10 @@ def make_recorded_scene(job: SceneJob) -> Mapping[str, str]:
             if take.id not in job.owed:
                 continue
             try:
-                _make_take(job, take, view, sound, motion, registry)
+                if take.method in SOUND_METHODS:
+                    _make_other_sound(job, take, view, sound, registry)
+                else:
+                    _make_take(job, take, view, sound, motion, registry)
             except ObverseError as error:
                 failures[take.id] = str(error)
     return failures
@@ -218,6 +221,46 @@ def _make_twin(job: SceneJob, view: View, sound: Samples | None, registry: Regis
     mask = np.zeros((scene.size, scene.size), np.uint8)
     frames = _recorded(scene, view)
     release_scene_clip(job, clip, frames, mask, sound, {"source": scene.source}, registry)
+
+
+def _make_other_sound(
+    job: SceneJob, take: Take, view: View, sound: Samples | None, registry: Registry
+) -> None:
+    """Encode the recording as for its twin, and the sound of another person's with it."""
+    scene = _scene_of(job)
+    assert take.method is not None
+    assert scene.heard is not None
+    assert scene.heard_source is not None
+    for source in (scene.source, scene.heard_source):
+        if not probe(source).has_audio:
+            raise InputError(
+                f"{source} has no sound, and {take.method} replaces one recording's by another's; "
+                "leave that method out, or give recordings with sound."
+            )
+    assert sound is not None
+    other = read_speech(scene.heard_source, SOUND_HZ)
+    laid = sound_method_named(take.method)(sound, other)
+    heard = job.folder / WORK / "speech" / f"{take.id}.wav"
+    place_file(heard, lambda draft: write_wav(draft, laid, SOUND_HZ))
+    clip = _draft(scene, take).replace(
+        label="pristine",
+        sound="synthetic",
+        kind="camera",
+        method=take.method,
+        donor=scene.heard.person,
+        speaker=scene.heard.person,
+        parents={
+            "source": scene.sha256,
+            "audio": sha256_file(heard),
+            "voice": scene.heard.sha256,
+            "twin": scene.twin.id,
+        },
+        seed=None,  # nothing was drawn
+        warnings=view.warnings,
+    )
+    mask = np.zeros((scene.size, scene.size), np.uint8)
+    inputs = {"source": scene.source, "audio": heard}
+    release_scene_clip(job, clip, _recorded(scene, view), mask, laid, inputs, registry)
 
 
 def _recorded(scene: RecordedScene, view: View) -> Iterator[Frame]:

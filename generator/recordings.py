@@ -63,7 +63,7 @@ class RecordingPlan:
                     f"{each.person} is in the splits {stated[each.person]} and {each.split}; "
                     "index the set anew with --splits disjoint."
                 )
-        least = self.settings.least_people
+        least = self.least_people
         if not stated:
             people = {recording.person for recording in self.recordings}
             apportion("people", len(people), self.settings.split, least)
@@ -71,9 +71,15 @@ class RecordingPlan:
             count = list(stated.values()).count(split)
             if count < least:
                 raise ConfigError(
-                    f"the split {split} has {count} person, and a method that borrows faces needs "
-                    f"{least} in each; leave that method out, or give the split more people."
+                    f"the split {split} has {count} person, and a method that borrows faces or "
+                    f"voices needs {least} in each; leave that method out, or give the split more "
+                    "people."
                 )
+
+    @property
+    def least_people(self) -> int:
+        """How many people each split needs: two where one lends the other a face or a voice."""
+        return 2 if self.settings.lays_sound else self.settings.least_people
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for corpus.json."""
@@ -97,6 +103,9 @@ class RecordedScene:
     identity: str
     donor: Recording | None  # of another person of the split; None: no method borrows a face
     donor_source: Path | None  # its film
+    heard: Recording | None  # of another person of the split, whose sound is laid over the film;
+    # None: no method does
+    heard_source: Path | None  # its film
     rights: str
     seconds: float | None  # None: all of it
     controls: PerformanceConfig
@@ -215,7 +224,7 @@ def lay_out_recordings(
     if any(recording.split is not None for recording in plan.recordings):
         splits = {each.person: each.split for each in plan.recordings if each.split is not None}
     else:
-        splits = _splits({recording.person for recording in plan.recordings}, settings)
+        splits = _splits({recording.person for recording in plan.recordings}, plan)
     people: dict[Split, list[str]] = {}
     for person, split in sorted(splits.items()):
         people.setdefault(split, []).append(person)
@@ -228,8 +237,17 @@ def lay_out_recordings(
                 recording.person, people[split], _number(settings.seed, recording.sha256, "donor")
             )
             donor = next(each for each in plan.recordings if each.person == who)
+        heard: Recording | None = None
+        if settings.lays_sound:
+            others = [
+                each
+                for each in plan.recordings
+                if each.person != recording.person
+                and splits[each.person] == splits[recording.person]
+            ]
+            heard = others[_number(settings.seed, recording.sha256, "over") % len(others)]
         scenes += [
-            _scene(plan, recording, donor, sources, splits[recording.person], controls)
+            _scene(plan, recording, donor, heard, sources, splits[recording.person], controls)
             for controls in settings.controls
         ]
     return tuple(scenes)
@@ -240,14 +258,15 @@ def _number(*parts: object) -> int:
     return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
 
 
-def _splits(people: set[str], settings: CorpusPlan) -> dict[str, Split]:
+def _splits(people: set[str], plan: RecordingPlan) -> dict[str, Split]:
     """Divide people among the splits by their shares, in an order drawn by the seed."""
+    settings = plan.settings
 
     def drawn(person: str) -> bytes:
         return hashlib.sha256(f"{settings.seed}:{person}".encode()).digest()
 
     ordered: Sequence[str] = sorted(people, key=drawn)
-    counts = apportion("people", len(ordered), settings.split, settings.least_people)
+    counts = apportion("people", len(ordered), settings.split, plan.least_people)
     places = [split for split, count in counts.items() for _ in range(count)]
     return dict(zip(ordered, places, strict=True))
 
@@ -256,6 +275,7 @@ def _scene(
     plan: RecordingPlan,
     recording: Recording,
     donor: Recording | None,
+    heard: Recording | None,
     sources: Mapping[str, Path],
     split: Split,
     controls: PerformanceConfig,
@@ -277,6 +297,8 @@ def _scene(
         made = lineage | {"method": method, "seed": seed}
         if method is not None and NEEDS[method].donor and donor is not None:
             made["donor"] = donor.sha256
+        if method is not None and NEEDS[method].other_sound and heard is not None:
+            made["over"] = heard.sha256
         return Take(id=lineage_id(made), method=method, seed=seed)
 
     return RecordedScene(
@@ -285,6 +307,8 @@ def _scene(
         identity=recording.person,
         donor=donor,
         donor_source=None if donor is None else sources[donor.sha256],
+        heard=heard,
+        heard_source=None if heard is None else sources[heard.sha256],
         rights=plan.rights,
         seconds=settings.seconds,
         controls=controls,

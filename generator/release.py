@@ -69,15 +69,17 @@ _READ_BACK_FRAMES = (8, 48, 400)
 
 
 def require_rights(clip: Clip) -> None:
-    """Refuse a clip made from a portrait without a statement of the rights to use it.
+    """Refuse a clip made from a portrait, or with another's voice, without a statement of the
+    rights to use it.
 
     Raises:
-        RightsError: a synthetic clip's rights are not one of `RIGHTS`.
+        RightsError: the rights to a clip of synthetic picture or sound are not one of `RIGHTS`.
     """
-    if clip.label == "synthetic" and clip.rights not in RIGHTS:
+    if clip.binary_av and clip.rights not in RIGHTS:
         given = "nothing" if clip.rights is None else repr(clip.rights)
+        what = "portrait" if clip.binary else "sound"
         raise RightsError(
-            f"clip {clip.id} states {given} as the rights to its portrait; "
+            f"clip {clip.id} states {given} as the rights to its {what}; "
             f"state one of {', '.join(RIGHTS)}."
         )
 
@@ -283,11 +285,14 @@ class _Passage:
         )
         if clip.label == "synthetic" and not clip.fake_segments:
             clip = clip.replace(fake_segments=((0.0, clip.seconds),))
-        if any(end > clip.seconds + 1 / clip.fps for _, end in clip.fake_segments):
-            raise ReleaseError(
-                f"clip {clip.id} lasts {clip.seconds:g} s but has fake segments "
-                f"{clip.fake_segments}; end them in the clip."
-            )
+        if clip.sound == "synthetic" and not clip.sound_segments:
+            clip = clip.replace(sound_segments=((0.0, clip.seconds),))
+        for segments in (clip.fake_segments, clip.sound_segments):
+            if any(end > clip.seconds + 1 / clip.fps for _, end in segments):
+                raise ReleaseError(
+                    f"clip {clip.id} lasts {clip.seconds:g} s but has fake segments {segments}; "
+                    "end them in the clip."
+                )
         return clip
 
     def sign(

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from obverse.errors import ObverseError
 from obverse.files import draft_of, write_whole
 from obverse.generator.editing import Footage
 from obverse.generator.generate import SOUND_HZ, TOOL
-from obverse.generator.methods import NEEDS, method_named
+from obverse.generator.methods import NEEDS, SOUND_METHODS, method_named, sound_method_named
 from obverse.generator.motion import FPS, Motion
 from obverse.generator.performance import perform
 from obverse.generator.plan import Scene, Take, sitter_name
@@ -97,8 +97,9 @@ def make_scene(job: SceneJob) -> Mapping[str, str]:
         for take in scene.takes:
             if take.id not in job.owed:
                 continue
+            make = _make_other_sound if take.method in SOUND_METHODS else _make_take
             try:
-                _make_take(job, take, voiced, motion, registry)
+                make(job, take, voiced, motion, registry)
             except ObverseError as error:
                 failures[take.id] = str(error)
     return failures
@@ -113,7 +114,7 @@ def _voiced(scene: Scene, folder: Path) -> _Voiced:
     """Read the scene's sentences one after the other, cut to its length."""
 
     def joined(rate_hz: int) -> npt.NDArray[np.float32]:
-        pieces = np.concatenate([read_speech(path, rate_hz) for path in scene.sentences])
+        pieces = _joined(scene.sentences, rate_hz)
         if scene.seconds is None:
             return pieces
         samples = round(scene.seconds * rate_hz)
@@ -127,6 +128,10 @@ def _voiced(scene: Scene, folder: Path) -> _Voiced:
         source = folder / WORK / "speech" / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.wav"
         place_file(source, lambda draft: write_wav(draft, sound, SOUND_HZ))
     return _Voiced(read_speech_features(joined(RATE_HZ)), sound, source)
+
+
+def _joined(sentences: Sequence[Path], rate_hz: int) -> npt.NDArray[np.float32]:
+    return np.concatenate([read_speech(path, rate_hz) for path in sentences])
 
 
 @functools.lru_cache(maxsize=3)  # a scene's and a lender, and the one before
@@ -149,17 +154,45 @@ def _renderer(seed: int, size: int, refine: bool, still: Path) -> Renderer:
 
 def _make_twin(job: SceneJob, voiced: _Voiced, motion: Motion, registry: Registry) -> None:
     scene = _scene_of(job)
-    performed = _sitter(scene.sitter).perform(motion, size=scene.size, grain=False)
     clip = _draft(scene, scene.twin).replace(
         label="pristine",
         kind="rendered",
         parents={"audio": sha256_file(voiced.source)},
     )
     mask = np.zeros((scene.size, scene.size), np.uint8)
-    frames = (frame.image for frame in performed)
     inputs = {"audio": voiced.source}
-    seen = exposed(frames, scene.twin.seed)
+    seen = exposed(_film(scene, motion), scene.twin.seed)
     release_scene_clip(job, clip, seen, mask, voiced.sound, inputs, registry)
+
+
+def _film(scene: Scene, motion: Motion) -> Iterator[Frame]:
+    """Yield the sitter's own performance, before any camera."""
+    performed = _sitter(scene.sitter).perform(motion, size=scene.size, grain=False)
+    return (frame.image for frame in performed)
+
+
+def _make_other_sound(
+    job: SceneJob, take: Take, voiced: _Voiced, motion: Motion, registry: Registry
+) -> None:
+    """Make the twin's film anew, through a camera of its own, and another speech with it."""
+    scene = _scene_of(job)
+    assert take.method is not None
+    assert scene.over is not None
+    other = _joined(scene.over.sentences, SOUND_HZ)
+    sound = sound_method_named(take.method)(voiced.sound, other)
+    heard = job.folder / WORK / "speech" / f"{take.id}.wav"
+    place_file(heard, lambda draft: write_wav(draft, sound, SOUND_HZ))
+    clip = _draft(scene, take).replace(
+        label="pristine",
+        sound="synthetic",
+        kind="rendered",
+        method=take.method,
+        speaker=scene.over.voice,
+        parents={"audio": sha256_file(heard), "twin": scene.twin.id},
+    )
+    mask = np.zeros((scene.size, scene.size), np.uint8)
+    seen = exposed(_film(scene, motion), take.seed)
+    release_scene_clip(job, clip, seen, mask, sound, {"audio": heard}, registry)
 
 
 def _make_take(
@@ -188,11 +221,7 @@ def _make_take(
         parents=parents,
         warnings=renderer.portrait.warnings,
     )
-
-    def film() -> Iterator[Frame]:
-        performed = _sitter(scene.sitter).perform(motion, size=scene.size, grain=False)
-        return (frame.image for frame in performed)
-
+    film = functools.partial(_film, scene, motion)
     watched = Watched(renderer, film if needs.footage else None)
     frames = method_named(take.method)(
         renderer,

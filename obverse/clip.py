@@ -26,6 +26,7 @@ _KINDS = ("camera", "rendered", "generated")
 _SPLITS = ("train", "val", "test", None)
 _STATUSES = ("ok", "missing", "error")
 _VERDICTS = ("synthetic", "pristine", "cannot tell", None)
+_JUDGED = ("picture", "picture and sound", None)
 _ID_HEX_DIGITS = 32
 
 # Fields that are JSON text in a row.
@@ -63,7 +64,7 @@ class Clip:
     label: Label  # of the picture
     sound: Label | None = None  # of the sound; None where there is none, or nobody says
     kind: Kind
-    method: str | None = None  # the generator method of a synthetic clip, None for a pristine one
+    method: str | None = None  # what made picture or sound synthetic, None where neither is
     parents: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # role (portrait, audio, driving, twin) -> clip id, or sha256 of a file
     identity: str | None = None  # who is on screen
@@ -184,11 +185,16 @@ class Score:
     times: tuple[float, ...] = ()  # seconds, one a frame score
     reason: str | None = None  # why it is missing or in error, or why the verdict abstains
     tracks_json: str = "[]"  # a JSON list, an object a face track: see obverse.detector.score
+    judges: Judged | None = None  # what the score is about; None where nobody says
 
     def __post_init__(self) -> None:
         """Refuse a score that is not a number in [0, 1] and a number where there is none."""
         _require("status", self.status, _STATUSES)
         _require("verdict", self.verdict, _VERDICTS)
+        if self.judges not in _JUDGED:
+            raise ConfigError(
+                f"a score is about {self.judges!r}; it must be about picture or picture and sound."
+            )
         if (self.status == "ok") != (self.score is not None):
             raise ConfigError(f"clip {self.clip} has status {self.status} and score {self.score}.")
         if self.score is not None and not 0.0 <= self.score <= 1.0:

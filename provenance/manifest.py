@@ -53,7 +53,7 @@ SOFT_BINDING_LABEL = "c2pa.soft-binding"
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _ROLE_MEANINGS = {
     "portrait": "the still whose face was animated",
-    "audio": "the speech that drove the face",
+    "audio": "the speech that is heard",
     "driving": "the performance that drove the face",
     "pose": "the performance whose head motion was followed",
     "expression": "the performance whose expression was followed",
@@ -168,7 +168,9 @@ def _actions(
     stamp: dict[str, Any] = {"when": when, "softwareAgent": agent}
     source_type = digital_source_type(clip)
     parents = [role for role in inputs if role in PARENT_ROLES]
-    used = [role for role in inputs if role not in PARENT_ROLES]
+    laid_over = _is_laid_over(clip)
+    heard = [role for role in inputs if role == "audio"] if laid_over else []
+    used = [role for role in inputs if role not in PARENT_ROLES and role not in heard]
     if source_type is None:
         if not parents:
             raise ProvenanceError(
@@ -188,9 +190,23 @@ def _actions(
         if used:
             created["parameters"] = {"ingredientIds": used}
         actions = [created]
+    if laid_over:
+        dubbed: dict[str, Any] = {
+            "action": "c2pa.dubbed",  # any change of a film's sound
+            "description": "The film's sound was replaced by another.",
+            **stamp,
+        }
+        if heard:
+            dubbed["parameters"] = {"ingredientIds": heard}
+        actions.append(dubbed)
     if clip.mark is not None:
         actions.append({"action": "c2pa.watermarked.bound", **stamp})
     return actions
+
+
+def _is_laid_over(clip: Clip) -> bool:
+    """Whether another sound was laid over a pristine picture."""
+    return (clip.label, clip.sound) == ("pristine", "synthetic")
 
 
 def _soft_binding(clip: Clip, algorithm: str, name: str, value: bytes) -> dict[str, Any]:
@@ -219,13 +235,14 @@ def _disclosure(clip: Clip) -> dict[str, Any]:
 
 def _metadata(clip: Clip, moment: datetime.datetime) -> dict[str, Any]:
     kinds = {"synthetic": "Synthetic talking head", "pristine": "Pristine talking head"}
+    heard = ", with another sound" if _is_laid_over(clip) else ""
     words: dict[str, Any] = {
         "@context": {
             "dc": "http://purl.org/dc/elements/1.1/",
             "xmp": "http://ns.adobe.com/xap/1.0/",
             "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
         },
-        "dc:description": f"{kinds[clip.label]}, {clip.kind}.",
+        "dc:description": f"{kinds[clip.label]}, {clip.kind}{heard}.",
         "dc:identifier": clip.id,
         "xmp:CreateDate": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
@@ -243,6 +260,7 @@ def _label(clip: Clip, hashes: Mapping[str, str]) -> dict[str, Any]:
         "version": 1,
         "id": clip.id,
         "label": clip.label,
+        "sound": clip.sound,
         "kind": clip.kind,
         "method": clip.method,
         "seed": clip.seed,
@@ -258,6 +276,7 @@ def _label(clip: Clip, hashes: Mapping[str, str]) -> dict[str, Any]:
         "height": clip.height,
         "encoder": dict(clip.encoder),
         "fake_segments": [list(segment) for segment in clip.fake_segments],
+        "sound_segments": [list(segment) for segment in clip.sound_segments] or None,
         "attributes": dict(clip.attributes),
         "rights": clip.rights,
         "warnings": list(clip.warnings),

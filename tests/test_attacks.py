@@ -1,10 +1,12 @@
 """Attacks stay within their budget and lower what they attack; the mark is read, not assumed."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -138,7 +140,16 @@ def test_a_film_is_attacked_and_its_mark_read(
     said = capsys.readouterr().out
     assert "pgd-8-film" in said
     assert "the mark is read in 0% of the films" in said
-    assert (out / "table.csv").is_file()
+    # Fakes that were encoded once more meet pristine clips that were.
+    rows = {
+        (row["clip"], row["condition"]): (row["status"], row["score"])
+        for row in pd.read_parquet(out / "scores.parquet").to_dict("records")
+    }
+    for clip in read_clips(film_table):
+        if clip.split == "val":
+            assert rows[clip.id, "encoded"][0] == "ok"
+            if clip.label == "pristine":
+                assert rows[clip.id, "pgd-8-film"] == rows[clip.id, "encoded"]
 
 
 def test_what_cannot_be_attacked_is_said(run: Path, tmp_path: Path) -> None:
@@ -154,3 +165,16 @@ def test_what_cannot_be_attacked_is_said(run: Path, tmp_path: Path) -> None:
         pytest.raises(ConfigError, match="surrogate"),
     ):
         attack_clips(run, [], tmp_path, AttackConfig(method="transfer"), store)
+
+
+def test_a_surrogate_must_look_at_the_same_crops(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    said = json.loads((other / "config.json").read_text())
+    said["recipe"]["size_px"] = 64
+    (other / "config.json").write_text(json.dumps(said))
+    with (
+        Store(tmp_path / "rows.sqlite", "d") as store,
+        pytest.raises(ConfigError, match=r"crops of 64 \(px wide\) and the detector at 32"),
+    ):
+        attack_clips(run, [], tmp_path, AttackConfig(method="transfer"), store, surrogate=other)

@@ -3,6 +3,7 @@ to see.
 """
 
 import base64
+import dataclasses
 import io
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from obverse.audit.faces import detector_facts, read_faces
 from obverse.audit.findings import _rates
 from obverse.detector.calibration import Calibration, Domain
 from obverse.detector.config import TrainConfig
+from obverse.detector.familiarity import Familiarity
 from obverse.detector.kind import Arrays
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import Detector
@@ -102,5 +104,13 @@ def test_error_rates_come_from_the_calibration() -> None:
     assert f"{high:.3g}" in rate
     assert "40 synthetic and 40 pristine" in conditions
     assert "face, px 5 to 84" in conditions
+    assert "like none of theirs" not in conditions
+    known = Familiarity.fit(
+        list(np.random.default_rng(0).normal(0, 1, (12, 4))), list("abcdefghijkl")
+    )
+    told = dataclasses.replace(_calibration(), familiar=known)
+    assert (
+        "like none of theirs" in _rates(detector_facts(Detector("d", CONFIG, _contrast, told)))[1]
+    )
     bare = detector_facts(Detector("d", CONFIG, _contrast, None))
     assert "not calibrated" in _rates(bare)[0]

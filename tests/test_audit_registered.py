@@ -87,6 +87,7 @@ def test_the_mark_comes_before_likeness() -> None:
         ({"label": "pristine", "kind": "rendered"}, True),
         ({"label": "synthetic", "kind": "camera"}, True),
         ({"label": "pristine", "kind": "camera"}, False),
+        ({"label": "pristine", "kind": "camera", "sound": "synthetic"}, True),
         ({}, False),
     ],
 )

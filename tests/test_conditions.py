@@ -8,6 +8,7 @@ from obverse.errors import ConfigError, InputError
 from obverse.eval.conditions import GRIDS, NONE, Condition, Mix, build_step, load_grid
 from obverse.eval.distortions import Blur, Jpeg
 from obverse.eval.encoders import Codec
+from obverse.eval.marks import Marking
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -30,6 +31,15 @@ def test_deeperforensics_has_seven_distortions_at_five_levels_and_mixes() -> Non
     assert by_name["blur-5"] == (Blur(21),)
     assert by_name["h264-3"] == (Codec(codec="h264", crf=35),)
     assert by_name["mix-4"] == (Mix(4),)
+
+
+def test_a_condition_of_marks_is_of_this_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = Condition("marked", "mark", None, (Marking(True),))
+    plain = Condition("blur", "blur", None, (Blur(3),))
+    before = marked.digest, plain.digest
+    monkeypatch.setattr("obverse.eval.conditions.MARK_ALGORITHM", "org.obverse.mark.99")
+    assert marked.digest != before[0]  # rows of another mark are scored anew
+    assert plain.digest == before[1]
 
 
 def test_platforms_are_named_by_their_sources() -> None:

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from obverse.clip import Clip
+from obverse.datasets.card import corpus_card
 from obverse.errors import ConfigError, InputError, OutputExistsError
 from obverse.files import write_whole
 from obverse.generator import corpus as module
+from obverse.generator import scenes as scenes_module
 from obverse.generator.corpus import build_corpus
 from obverse.generator.plan import CorpusPlan, Scene, lay_out
 from obverse.generator.scenes import (
@@ -29,6 +31,7 @@ from obverse.generator.scenes import (
 from obverse.media.still import read_still
 from obverse.media.video import probe, read_frames
 from obverse.provenance.home import HOME_VARIABLE
+from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.verify import verify
 from obverse.watermark.extract import extract
 from obverse.weights import sha256_file
@@ -123,6 +126,70 @@ def test_a_corpus_is_a_folder(tmp_path: Path, use: Callable[[_Maker], _Maker]) -
     card = (report.folder / "card.md").read_text()
     assert "No identity, no voice and no source is in more than one split." in card
     assert "6 of 6 synthetic clips have their pristine twin here." in card
+
+
+def test_the_card_tells_of_pristine_films_with_another_sound() -> None:
+    about: dict[str, Any] = {"kind": "rendered", "identity": "sitter-1", "split": "test"}
+    twin = Clip(id="a" * 32, path="a.mp4", label="pristine", speaker="one", **about)
+    laid = twin.replace(
+        id="b" * 32,
+        sound="synthetic",
+        sound_segments=((0.0, 1.0),),
+        method="voiceover",
+        parents={"twin": twin.id},
+        speaker="two",  # who is heard may be another, and is then no fault of the pair
+    )
+    card = corpus_card([twin, laid], {}, tool="obverse", voices={})
+    assert "| voiceover | 1 | 1 | 0 |" in card
+    assert "1 clips are pristine films with another sound" in card
+    assert "All pairs agree" in card
+    longer = corpus_card([twin, laid.replace(frames=9)], {}, tool="obverse", voices={})
+    assert "Pairs that differ: frames in 1." in longer
+    assert "another sound (`sound`" not in corpus_card([twin], {}, tool="obverse", voices={})
+
+
+def test_another_speech_is_laid_over_the_twins_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No portrait is prepared for it, and the film is not touched but by the camera."""
+    plan = CorpusPlan(identities=3, voices=3, methods=("voiceover",), seconds=1.6, size=128)
+    scene = lay_out(plan)[0]
+    film = [np.full((128, 128, 3), 120, np.uint8)] * 40
+    made: list[tuple[Clip, list[Any], Any, Any]] = []
+
+    def keep(
+        _job: SceneJob, clip: Clip, frames: Any, mask: Any, sound: Any, inputs: Any, _registry: Any
+    ) -> None:
+        assert not mask.any()
+        made.append((clip, list(frames), sound, inputs))
+
+    monkeypatch.setattr(scenes_module, "release_scene_clip", keep)
+    monkeypatch.setattr(scenes_module, "perform", lambda *_: None)
+    monkeypatch.setattr(scenes_module, "_film", lambda *_: iter(film))
+    monkeypatch.setattr(scenes_module, "_renderer", None)
+    job = SceneJob(
+        scene=scene,
+        owed=frozenset(scene.ids()),
+        folder=tmp_path,
+        identity=SigningIdentity.default(),
+        registry_url=None,
+    )
+    assert scenes_module.make_scene(job) == {}
+    (twin, own, own_sound, _), (clip, frames, sound, inputs) = made
+    assert (clip.label, clip.sound, clip.kind) == ("pristine", "synthetic", "rendered")
+    assert (clip.method, twin.method) == ("voiceover", None)
+    assert (twin.binary_av, clip.binary, clip.binary_av) == (0, 0, 1)
+    assert clip.parents["twin"] == twin.id
+    assert clip.parents["audio"] == sha256_file(inputs["audio"]) != twin.parents["audio"]
+    for field in ("identity", "speaker", "split", "controls", "attributes"):
+        assert getattr(clip, field) == getattr(twin, field)
+    assert len(sound) == len(own_sound) == round(1.6 * 48_000)
+    assert np.std(sound) == pytest.approx(np.std(own_sound), rel=0.05)
+    assert abs(np.corrcoef(sound, own_sound)[0, 1]) < 0.3
+    assert len(frames) == len(own)
+    grain = [shown.astype(int) - 120 for shown in (frames[0], own[0])]
+    assert all(0.3 < each.std() < 3 for each in grain)
+    assert not np.array_equal(*grain)  # a camera of its own
 
 
 def test_an_interrupted_run_goes_on_where_it_was(

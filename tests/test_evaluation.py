@@ -1,14 +1,16 @@
 """Figures in closed form, everything counted, and the mistakes of others shown not to be made."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from obverse.errors import ConfigError, InputError
-from obverse.eval.evaluation import EvalConfig, Policy, evaluate_table, scored
+from obverse.eval.evaluation import EvalConfig, Policy, evaluate_table, log_ratios, scored
 from obverse.eval.metrics import auc
+from obverse.eval.score_report import evaluation_text
 from obverse.eval.score_table import ScoreTable, Unit
 
 FEW = EvalConfig(samples=50)
@@ -133,6 +135,19 @@ def test_imputing_the_middle_lets_a_failed_detection_tell_the_labels_apart() -> 
     assert found.policies["wrong"]["auc"] == 0.25
 
 
+def test_turning_scores_round_by_their_labels_makes_a_detector_of_none() -> None:
+    """Some notebooks take 1 - score where that gives the higher AUC on the test set. Over all six
+    orders of two fakes and two pristine clips, knowing nothing is then worth 3/4 and not 1/2.
+    """
+    scores = [0.1, 0.2, 0.3, 0.4]
+    orders = [list(order) for order in sorted(set(itertools.permutations([0, 0, 1, 1])))]
+    areas = [evaluate_table(table(order, scores), FEW).figures["auc"].value for order in orders]
+    found = [area for area in areas if area is not None]
+    assert sorted(found) == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]  # as they are, the worst too
+    assert np.mean(found) == 0.5
+    assert np.mean([max(area, 1 - area) for area in found]) == 0.75
+
+
 def by_folder_name(rows: Sequence[tuple[str, int, float]]) -> tuple[list[int], list[float]]:
     """Group frames by the name of their folder alone, as DeepfakeBench does: the mean score, and
     the mean label rounded down.
@@ -231,6 +246,23 @@ def test_a_threshold_of_one_set_alarms_on_another() -> None:
     assert rates == {("a", "a"): 0.1, ("a", "b"): 0.6, ("b", "a"): 0.0, ("b", "b"): 0.1}
 
 
+def test_coverage_is_of_clips_whatever_is_measured() -> None:
+    """A clip without a face is one row, one with a face has thirty frames: of rows 119 of 122 have
+    a score, of clips four of six.
+    """
+    clips = [*np.repeat(["a", "b", "c", "d"], 30), "e", "f"]
+    truth = [*np.repeat([0, 0, 1, 1], 30), 1, 1]
+    scores: list[float | None] = [*np.repeat([0.1, 0.2, 0.8, 0.9], 30), None, None]
+    scores[0] = None  # a frame without a face, of a clip that has one
+    found = evaluate_table(table(truth, scores, clips=list(map(str, clips)), unit="frame"), FEW)
+    assert found.counts == {"ok": 4, "missing": 2, "error": 0, "absent": 0}
+    assert found.coverage == 4 / 6
+    assert found.coverage_by_label == {"pristine": 1.0, "synthetic": 0.5}
+    assert found.rows == {"all": 122, "ok": 119}
+    said = evaluation_text(found)
+    assert "coverage 66.7% of the clips; 119 of 122 frames have a score" in said
+
+
 def test_frames_of_a_clip_are_drawn_together() -> None:
     rng = np.random.default_rng(0)
     truth = np.repeat(np.arange(30) % 2, 40)
@@ -265,3 +297,14 @@ def test_settings_that_cannot_be_used_are_refused() -> None:
         evaluate_table(table([0, 1], [None, 0.5]), FEW)
     with pytest.raises(InputError, match="none of the 2 clips"):
         evaluate_table(table([0, 1], [None, None]), FEW)
+
+
+def test_a_ratio_that_is_withheld_says_nothing() -> None:
+    truth, scores = [1, 0] * 20, [0.8, 0.2] * 20
+    whole = dataclasses.replace(table(truth, scores), ratio=np.log([4.0, 0.25] * 20))
+    found, said = log_ratios(whole)
+    assert said == "the column lr"
+    half = dataclasses.replace(whole, ratio=np.where(np.arange(40) < 20, found, np.nan))
+    assert log_ratios(half)[1] == "the column lr; 20 without one say nothing, a ratio of 1"
+    sure = np.log2(1 + 1 / 4)  # bits that a clip costs whose ratio of 4 is right
+    assert evaluate_table(half, FEW).figures["cllr"].value == pytest.approx((sure + 1) / 2)

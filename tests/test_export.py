@@ -48,6 +48,12 @@ def test_every_kind_is_exported_with_its_numbers(kind: KindName, tmp_path: Path)
     assert onnx_one.probabilities(inputs) == pytest.approx(
         torch_one.probabilities(inputs), abs=1e-4
     )
+    logits, features = onnx_one.probabilities_and_features(inputs)
+    wanted = torch_one.probabilities_and_features(inputs)
+    assert features is not None
+    assert features == pytest.approx(wanted[1], abs=1e-4)
+    assert features.shape[0] == 3
+    assert logits == pytest.approx(onnx_one.probabilities(inputs), abs=1e-9)
     assert onnx_one.recipe == torch_one.recipe
     assert onnx_one.id == f"{torch_one.id}-onnx"
 

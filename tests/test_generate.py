@@ -230,6 +230,7 @@ def test_a_sitters_still_is_released(tmp_path: Path) -> None:
         ({"method": "morph"}, ConfigError, "talk, reenact, dub, swap"),
         ({"method": "dub"}, ConfigError, "edits a film.*obverse corpus --methods dub"),
         ({"method": "swap"}, ConfigError, "edits a film.*choose talk or reenact"),
+        ({"method": "voiceover"}, ConfigError, "makes no picture.*--methods voiceover"),
         ({"method": "reenact"}, ConfigError, "performance"),
         ({"driving": Motion.still(3)}, ConfigError, "reenact"),
         (
@@ -290,7 +291,8 @@ def test_a_file_that_is_there_is_replaced_only_by_force(
 
 
 def test_methods_are_named() -> None:
-    assert set(METHODS) == set(NEEDS) == {"talk", "reenact", "dub", "swap"}
+    assert set(METHODS) == {"talk", "reenact", "dub", "swap"}
+    assert set(NEEDS) == {*METHODS, "voiceover"}
     with pytest.raises(ConfigError, match="morph"):
         method_named("morph")
 

@@ -7,6 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
+from obverse.clip import Split
 from obverse.errors import ConfigError, InputError
 from obverse.generator.performance import PerformanceConfig
 from obverse.generator.plan import SPLITS, CorpusPlan, apportion, lay_out, read_plan
@@ -88,6 +89,44 @@ def test_a_lender_leaves_other_clips_their_ids() -> None:
         return {name for scene in scenes for name in scene.ids()}
 
     assert ids("talk", "dub") < ids("talk", "dub", "swap")
+
+
+@pytest.mark.parametrize("seconds", [None, 1.6, 6.0])
+def test_another_speech_of_the_same_voice_is_laid_over(seconds: float | None) -> None:
+    methods = ("talk", "voiceover")
+    plan = CorpusPlan(identities=9, voices=8, sentences=2, seconds=seconds, methods=methods)
+    scenes = lay_out(plan)
+    assert lay_out(plan) == scenes
+    lengths = {s.file: s.seconds for voice in list_voices() for s in voice.sentences}
+    overs = set()
+    for scene in scenes:
+        assert scene.over is not None
+        assert scene.over.voice == scene.voice
+        assert not set(scene.over.sentences) & set(scene.sentences)
+        assert all(path.name.startswith(scene.voice) for path in scene.over.sentences)
+        assert sum(lengths[path.name] for path in scene.over.sentences) >= (seconds or 0)
+        overs.add(scene.over.sentences)
+    assert len(overs) > len(scenes) / 4  # drawn, and not one for all
+    assert {scene.over for scene in lay_out(CorpusPlan())} == {None}
+
+
+def test_a_speech_laid_over_leaves_other_clips_their_ids() -> None:
+    def ids(*methods: str) -> set[str]:
+        return {n for s in lay_out(CorpusPlan(seconds=2.0, methods=methods)) for n in s.ids()}
+
+    assert ids("talk", "dub") < ids("talk", "dub", "voiceover")
+    assert not ids("voiceover") - ids("talk", "voiceover")
+
+
+def test_a_voice_that_says_all_it_has_is_laid_over_by_the_next_of_its_split() -> None:
+    words: dict[str, Any] = {"identities": 1, "methods": ("voiceover",), "seconds": 60.0}
+    alone: dict[Split, float] = {"test": 1.0}
+    (one, two) = lay_out(CorpusPlan(voices=2, split=alone, **words))
+    assert one.over is not None
+    assert two.over is not None
+    assert (one.over.voice, two.over.voice) == (two.voice, one.voice)
+    with pytest.raises(ConfigError, match=r"says all its sentences.*fewer seconds or more voices"):
+        lay_out(CorpusPlan(voices=1, split=alone, **words))
 
 
 def test_nobody_lends_a_face_to_themselves() -> None:

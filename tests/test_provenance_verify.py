@@ -16,7 +16,7 @@ from obverse.provenance.certificates import development_chain
 from obverse.provenance.home import HOME_VARIABLE
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.isolation import verify_isolated
-from obverse.provenance.manifest import Signed, sign
+from obverse.provenance.manifest import Signed, build_manifest, sign
 from obverse.provenance.verify import verify
 
 PAYLOAD = 0x0123456789ABCDEF
@@ -110,6 +110,33 @@ def test_our_own_clip_is_trusted_and_tells_everything(video: Path, tmp_path: Pat
     (ingredient,) = report.ingredients
     assert (ingredient.role, ingredient.relationship) == ("portrait", "inputTo")
     assert ingredient.sha256 == label["inputs"]["portrait"]
+
+
+@pytest.mark.parametrize("kind", ["rendered", "camera"])
+def test_another_sound_is_stated(video: Path, tmp_path: Path, kind: str) -> None:
+    heard = tmp_path / "heard.wav"
+    heard.write_bytes(b"RIFF")
+    inputs = {"audio": heard} | ({"source": video} if kind == "camera" else {})
+    laid: dict[str, Any] = {"kind": kind, "label": "pristine", "fake_segments": ()}
+    laid |= {"sound": "synthetic", "sound_segments": ((0.0, 0.4),), "method": "voiceover"}
+    _sign(video, tmp_path / "out.mp4", _clip(**laid), **inputs)
+    report = verify(tmp_path / "out.mp4")
+    assert report.state == "trusted"
+    assert (report.label["label"], report.label["sound"]) == ("pristine", "synthetic")
+    assert report.label["sound_segments"] == [[0.0, 0.4]]
+    assert report.digital_source_type == ("algorithmicMedia" if kind == "rendered" else None)
+
+    def actions(clip: Clip) -> list[dict[str, Any]]:
+        built = build_manifest(clip, inputs)["assertions"]
+        assertions = {each["label"]: each["data"] for each in built}
+        assert "c2pa.ai-disclosure" not in assertions
+        return list(assertions["c2pa.actions.v2"]["actions"])
+
+    told = {action["action"]: action for action in actions(_clip(**laid))}
+    assert told["c2pa.dubbed"]["parameters"] == {"ingredientIds": ["audio"]}
+    assert "parameters" not in told.get("c2pa.created", {})  # the picture is not of that sound
+    own = _clip(**laid | {"sound": None, "sound_segments": ()})
+    assert "c2pa.dubbed" not in {action["action"] for action in actions(own)}
 
 
 @pytest.mark.parametrize(

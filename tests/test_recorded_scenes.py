@@ -29,6 +29,7 @@ from obverse.provenance.home import HOME_VARIABLE
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.verify import verify
 from obverse.watermark.extract import extract
+from obverse.weights import sha256_file
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 36
 Image = npt.NDArray[np.uint8]
@@ -57,9 +58,15 @@ class _Reader(FaceReader):
         return [face, face] if self.several else [face]
 
 
-def _film(path: Path, columns: list[int | None], sound: bool = True, fps: float = 25.0) -> Path:
+def _film(
+    path: Path,
+    columns: list[int | None],
+    sound: bool = True,
+    fps: float = 25.0,
+    pitch: float = 1 / 8,
+) -> Path:
     """Write a film with a red dot in each frame, at the column told; None: no dot."""
-    samples = 0.3 * np.sin(np.arange(round(len(columns) / fps * 16000)) / 8).astype(np.float32)
+    samples = 0.3 * np.sin(np.arange(round(len(columns) / fps * 16000)) * pitch).astype(np.float32)
     with VideoWriter(path, WIDTH, HEIGHT, fps, None, samples if sound else None, 16000) as writer:
         for column in columns:
             frame = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
@@ -126,7 +133,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
 
 def _job(folder: Path, out: Path, owed: int | None = None, **settings: object) -> SceneJob:
     chosen = {"split": {"train": 1.0}, "size": 128} | settings
-    (scene,) = lay_out_recordings(*plan_recordings(folder, "consented", chosen))
+    scene = lay_out_recordings(*plan_recordings(folder, "consented", chosen))[0]
     return SceneJob(
         scene=scene,
         owed=frozenset(scene.ids()[:owed]),
@@ -164,6 +171,48 @@ def test_a_silent_recording_has_a_silent_twin_and_speaks_nothing(
     assert [sound for _, _, sound, _ in made] == [None]
     (why,) = failures.values()
     assert "has no sound that could be spoken; choose reenact or swap" in why
+
+
+def _loudest_hz(sound: npt.NDArray[np.float32]) -> float:
+    return float(np.abs(np.fft.rfft(sound)).argmax() * 48_000 / len(sound))
+
+
+def test_another_persons_sound_is_laid_over_the_recording(tmp_path: Path, made: Made) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    films = [
+        _film(folder / "a.mp4", [160] * FRAMES, pitch=1 / 8),
+        _film(folder / "b.mp4", [150] * 20, pitch=1 / 4),
+    ]
+    assert make_recorded_scene(_job(folder, tmp_path, methods=["voiceover"])) == {}
+    (twin, own, own_sound, _), (clip, frames, sound, inputs) = made
+    assert (clip.label, clip.sound, clip.kind) == ("pristine", "synthetic", "camera")
+    assert (clip.binary, clip.binary_av) == (0, 1)
+    assert clip.method == "voiceover"
+    assert clip.identity == twin.identity
+    assert clip.donor == clip.speaker != twin.speaker
+    assert clip.parents["twin"] == twin.id
+    assert clip.parents["source"] == twin.parents["source"] != clip.parents["voice"]
+    assert clip.seed is None
+    assert inputs["source"] in films
+    assert sha256_file(inputs["audio"]) == clip.parents["audio"]
+    assert np.array_equal(own, frames)
+    assert sound is not None
+    assert own_sound is not None
+    assert len(sound) == len(own_sound)
+    assert np.std(sound) == pytest.approx(np.std(own_sound), rel=0.01)
+    heard, before = _loudest_hz(sound), _loudest_hz(own_sound)
+    assert max(heard / before, before / heard) == pytest.approx(2, rel=0.05)
+    assert find_leaks([twin, clip]) == []
+
+
+def test_a_recording_without_sound_is_laid_over_nothing(tmp_path: Path, made: Made) -> None:
+    (tmp_path / "in").mkdir()
+    for name, column in (("a", 160), ("b", 150)):
+        _film(tmp_path / "in" / f"{name}.mp4", [column] * FRAMES, sound=name == "a")
+    (why,) = make_recorded_scene(_job(tmp_path / "in", tmp_path, methods=["voiceover"])).values()
+    assert "b.mp4 has no sound, and voiceover replaces one recording's by another's" in why
+    assert len(made) == 1
 
 
 def test_without_the_twin_there_is_no_take(tmp_path: Path, made: Made) -> None:

@@ -10,7 +10,7 @@ from obverse.datasets.adapter import Place
 from obverse.datasets.index import index_set
 from obverse.datasets.table import clip_path, read_clips, write_clips
 from obverse.errors import ConfigError, InputError, RightsError
-from obverse.generator.recordings import lay_out_recordings, plan_recordings
+from obverse.generator.recordings import RecordedScene, lay_out_recordings, plan_recordings
 from obverse.weights import sha256_file
 
 
@@ -63,6 +63,25 @@ def test_a_face_is_lent_by_another_person_of_the_split(folder: Path) -> None:
         assert sha256_file(scene.donor_source or Path()) == scene.donor.sha256
     with pytest.raises(ConfigError, match=r"4 people cannot be kept apart in 3 splits.*at least 6"):
         plan_recordings(folder, "consented", {"methods": ["swap"]}, people=True)
+
+
+def test_a_voice_is_lent_by_another_person_of_the_split(folder: Path) -> None:
+    def scenes_of(*methods: str) -> tuple[RecordedScene, ...]:
+        settings = {"methods": list(methods), "split": {"train": 1, "test": 1}}
+        return lay_out_recordings(*plan_recordings(folder, "consented", settings, people=True))
+
+    scenes = scenes_of("dub", "voiceover")
+    splits = {scene.identity: scene.split for scene in scenes}
+    for scene in scenes:
+        assert scene.heard is not None
+        assert scene.heard.person != scene.identity
+        assert splits[scene.heard.person] == scene.split
+        assert sha256_file(scene.heard_source or Path()) == scene.heard.sha256
+        assert scene.donor is None
+    few = {name for scene in scenes_of("dub") for name in scene.ids()}
+    assert few < {name for scene in scenes for name in scene.ids()}
+    with pytest.raises(ConfigError, match=r"4 people cannot be kept apart in 3.*faces or voices"):
+        plan_recordings(folder, "consented", {"methods": ["voiceover"]}, people=True)
 
 
 def test_no_name_of_a_file_or_folder_is_in_the_plan(folder: Path) -> None:

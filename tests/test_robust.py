@@ -19,12 +19,15 @@ from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import save_weights
 from obverse.detector.score import open_detector, score, score_film
 from obverse.errors import ConfigError, OutputExistsError
-from obverse.eval.conditions import NONE, Condition, Crossed, Grid, load_grid
+from obverse.eval.conditions import NONE, Condition, Crossed, Grid, Onset, load_grid
+from obverse.eval.cues import RATE_HZ, silences
 from obverse.eval.distortions import Blur, Contrast, Hiss, Noise, Resize
-from obverse.eval.encoders import Codec
+from obverse.eval.encoders import Codec, write_film
 from obverse.eval.metrics import auc
 from obverse.eval.robust import Row, Store, sweep
+from obverse.eval.robust_report import format_table
 from obverse.eval.robust_table import tabulate
+from obverse.media.audio import read_speech
 from obverse.media.video import probe
 
 CONFIG = TrainConfig(backbone="test_resnet", recipe=CropRecipe(size_px=32, moments=3, min_px=5))
@@ -175,8 +178,13 @@ def test_a_table_and_a_report(
     scores = pd.read_parquet(out / "scores.parquet")
     assert len(scores) == 6 * 4
     assert scores["score"].isna().sum() == 2 * 4
-    for name in ("summary.json", "changes.svg", "changes.png", "curves.svg", "curves.png"):
+    for name in ("index.html", "results.csv", "figures/changes.svg", "figures/curves.pdf"):
         assert (out / name).stat().st_size > 0
+    found = json.loads((out / "results.json").read_text())
+    assert found["lines"] == answer["lines"]
+    assert found["origin"]["data"].keys() == {str(film_table), str(grid)}
+    assert "blur-2" in (out / "tables" / "conditions.tex").read_text()
+    assert set(scores["judges"]) == {"picture"}
     assert sorted(path.name for path in keep.iterdir()) == ["blur-1", "blur-2", "coded"]
     assert probe(keep / "blur-2" / "pristine4.mp4").frames == 6
     capsys.readouterr()
@@ -215,6 +223,29 @@ def test_sound_is_only_changed_where_there_is_some(
         by = {(row.clip, row.condition): row for row in rows}
     # A detector of pictures does not hear it.
     assert by[clips[0].id, "hiss"].score == by[clips[0].id, "none"].score
+
+
+@pytest.mark.usefixtures("faces")
+def test_a_film_begins_with_its_sound(untrained: Path, tmp_path: Path) -> None:
+    tone = 0.3 * np.sin(np.arange(48_000 * 2) * 0.05).astype(np.float32)
+    tone[: round(0.6 * 48_000)] = 0
+    frames = (np.full((64, 64, 3), number, np.uint8) for number in range(50))
+    write_film(tmp_path / "a.mp4", frames, 25.0, Codec(), tone, 48_000)
+    clip = Clip(id="a", path="a.mp4", label="pristine", kind="camera")
+    grid = Grid(
+        "s",
+        (
+            NONE,
+            Condition("cut", "silence", None, (Onset(),)),
+            Condition("near", "silence", None, (Onset(lead=0.2),)),
+        ),
+    )
+    with Store(tmp_path / "rows.sqlite", "d") as store:
+        sweep(untrained, [clip], tmp_path, grid, store, keep=tmp_path / "kept")
+    for name, lead in (("cut", 0.0), ("near", 0.2)):
+        film = tmp_path / "kept" / name / "a.mp4"
+        assert probe(film).seconds == pytest.approx(1.4 + lead, abs=0.05)
+        assert silences(read_speech(film, RATE_HZ))[0] == pytest.approx(lead, abs=0.05)
 
 
 def rows_of(name: str, scores: dict[str, float | None]) -> list[Row]:
@@ -260,7 +291,9 @@ def test_a_known_table() -> None:
     assert worse.auc is not None
     assert worse.auc.value == 0
     assert worse.change is not None
-    assert (worse.change.value, worse.change.low, worse.change.high) == (-1, -1, -1)
+    # Seven clips that all agree bound a change no better than they bound the two areas.
+    assert (worse.change.value, worse.change.low) == (-1, -1)
+    assert -0.8 < worse.change.high < 0
     assert (worse.synthetic, worse.pristine, worse.missing) == (4, 3, 1)
     assert worse.coverage == 7 / 8
     assert worse.cannot_tell is None
@@ -291,6 +324,43 @@ def test_the_marks_finding() -> None:
         assert table.marks.largest_change is not None
         assert table.marks.below == below
         assert (table.marks.largest_change.value == 0) == (reading is base)
+
+
+def test_what_is_swapped_between_the_classes_is_summed_up() -> None:
+    """A detector that adds .5 to whatever is H.265 is found out, and one of silence is not one."""
+    clips = labelled(40, 40)
+    rng = np.random.default_rng(0)
+    base = {clip.id: float(rng.random() * 0.4 + 0.1 * clip.binary) for clip in clips}
+    grid = load_grid("swaps")
+    rows = []
+    for each in grid.conditions:
+        raised = 0.5 if each.name == "h265" else 0.0
+        rows += rows_of(each.name, {clip: score + raised for clip, score in base.items()})
+    table = tabulate(grid, clips, rows, "d", samples=300)
+    found = {each.about: each for each in table.swaps}
+    assert list(found) == ["encoding", "codec", "silence"]
+    assert found["codec"].below == "no"
+    assert found["codec"].condition.startswith("only-")
+    assert abs(found["codec"].largest_change.value) > 0.1
+    assert found["silence"].below == found["encoding"].below == "yes"
+    both = next(line for line in table.lines if line.condition == "both-h265")
+    assert both.change is not None
+    assert both.change.value == 0  # on both classes it tells nothing
+    assert "codec on one class alone" in format_table(table)
+
+
+def test_classes_that_are_parted_perfectly_do_not_show_that_nothing_changes() -> None:
+    clips = labelled(6, 6)
+    base = {clip.id: 0.1 + 0.8 * clip.binary for clip in clips}
+    grid = load_grid("swaps")
+    rows = []
+    for number, each in enumerate(grid.conditions):
+        rows += rows_of(each.name, {clip: score + 0.01 * number for clip, score in base.items()})
+    table = tabulate(grid, clips, rows, "d", samples=100)
+    for swap in table.swaps:
+        assert swap.largest_change.value == 0
+        assert swap.largest_change.low < -0.1
+        assert swap.below == "cannot tell"
 
 
 def test_errors_and_what_breaks_a_detector_first() -> None:

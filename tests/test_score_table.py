@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from obverse.clip import Clip, Score
-from obverse.datasets.table import write_clips, write_scores
+from obverse.datasets.table import read_clips, write_clips, write_scores
 from obverse.errors import ConfigError, InputError
 from obverse.eval.score_table import read_score_table
 
@@ -160,6 +160,60 @@ def test_labels_and_columns_come_from_the_table_of_clips(tmp_path: Path) -> None
     assert whole.absent == 1
 
 
+def test_the_label_is_of_what_the_detector_judges(tmp_path: Path) -> None:
+    plain = Clip(id="b", path="b.mp4", label="pristine", kind="camera", sound="pristine")
+    dubbed = plain.replace(id="a", sound="synthetic", sound_segments=((1.0, 2.0),))
+    talking = plain.replace(id="c", label="synthetic", sound="pristine")
+    write_clips(tmp_path / "c.parquet", [dubbed, plain, talking])
+    one_face = {"score": 0.5, "times": [0.5, 1.5], "frame_scores": [0.5, 0.5]}
+    scores = [
+        Score(
+            clip=name, detector="ears", status="ok", score=0.5, judges="picture and sound",
+            tracks_json=json.dumps([one_face]),
+        )
+        for name in "abc"
+    ]  # fmt: skip
+    write_scores(tmp_path / "s.parquet", scores)
+    table = read_score_table(tmp_path / "s.parquet", tmp_path / "c.parquet")
+    assert list(table.truth) == [True, False, True]
+    assert table.judges == "picture and sound"
+    frames = read_score_table(tmp_path / "s.parquet", tmp_path / "c.parquet", unit="frame")
+    assert list(frames.truth) == [False, True, False, False, True, True]
+    written = tmp_path / "s.csv"
+    table.to_frame().to_csv(written, index=False)
+    assert read_score_table(written).judges == "picture and sound"
+    # Where nobody says, it is the picture, and whoever reads may say otherwise.
+    bare = write(tmp_path / "bare.csv", "clip,score\na,0.5\nb,0.5\nc,0.5\n")
+    assert list(read_score_table(bare, tmp_path / "c.parquet").truth) == [False, False, True]
+    heard = read_score_table(bare, tmp_path / "c.parquet", judged="picture and sound")
+    assert list(heard.truth) == [True, False, True]
+
+
+@pytest.mark.parametrize("said", ["picture,sound", "picture,"])
+def test_scores_about_two_things_are_refused(tmp_path: Path, said: str) -> None:
+    one, two = said.split(",")
+    path = write(tmp_path / "s.csv", f"clip,label,score,judges\na,0,0.1,{one}\nb,1,0.9,{two}\n")
+    with pytest.raises(InputError, match="a detector judges one thing"):
+        read_score_table(path)
+
+
+def test_forged_sound_counts_where_sound_is_judged(tmp_path: Path) -> None:
+    scores, labels = make_scores(tmp_path), make_clips(tmp_path)
+    a, b, c, d = read_clips(labels)
+    b = b.replace(sound="synthetic", sound_segments=((0.0, 1.0),))
+    c = c.replace(label="pristine", sound="synthetic", method="voiceover", kind="camera")
+    write_clips(labels, [a, b, c, d], force=True)
+    assert list(read_score_table(scores, labels).truth) == [False, True, False]
+    heard = read_score_table(scores, labels, judged="picture and sound")
+    assert list(heard.truth) == [False, True, True]
+    # Its picture is fake from second 1 to 2, its sound before that.
+    frames = read_score_table(scores, labels, unit="frame", judged="picture and sound")
+    assert list(frames.truth) == [False] * 2 + [True] * 5
+    contrary = write(tmp_path / "contrary.csv", "clip,label,score\nc,0,.5\na,0,.5\n")
+    with pytest.raises(InputError, match=r"clip c is synthetic .* pass --sound where"):
+        read_score_table(contrary, labels, judged="picture and sound")
+
+
 def test_tracks_and_frames_are_measured_apart(tmp_path: Path) -> None:
     scores, labels = make_scores(tmp_path), make_clips(tmp_path)
     tracks = read_score_table(scores, labels, unit="track")
@@ -198,5 +252,5 @@ def test_what_the_file_does_not_hold_cannot_be_measured(csv_file: Path, tmp_path
     with pytest.raises(InputError, match="no clip of the split val"):
         read_score_table(tmp_path / "scores.parquet", tmp_path / "clips.parquet", split="val")
     contrary = write(tmp_path / "contrary.csv", "clip,label,score\na,1,.5\n")
-    with pytest.raises(InputError, match="clip a is pristine in"):
+    with pytest.raises(InputError, match=r"clip a is pristine \(picture\) in"):
         read_score_table(contrary, tmp_path / "clips.parquet")

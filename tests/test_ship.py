@@ -70,4 +70,9 @@ def test_what_was_measured_goes_on_the_card(tmp_path: Path) -> None:
     ship({"frame": make_run(tmp_path / "run", 3)}, tmp_path)
     state_results(tmp_path, {"frame": {"test_auc": "0.9 [0.8, 1.0]"}})
     card = yaml.safe_load((tmp_path / "frame.card.yaml").read_text())
-    assert card["results"] == {"validation_auc": 0.5, "test_auc": "0.9 [0.8, 1.0]"}
+    assert card["results"] == {
+        "validation_auc": 0.5,
+        "calibrated_on": 60,  # by a calibration that came after its card
+        "test_auc": "0.9 [0.8, 1.0]",
+    }
+    assert card["calibration"] == {"synthetic": 30, "pristine": 30}

@@ -37,7 +37,9 @@ __all__ = ["corpus"]
 )
 @click.option("--identities", type=int, help="How many sitters.")
 @click.option("--voices", type=int, help="How many of the bundled voices.")
-@click.option("--methods", help="Generator methods with commas between: talk,reenact,dub,swap.")
+@click.option(
+    "--methods", help="Generator methods with commas between: talk,reenact,dub,swap,voiceover."
+)
 @click.option("--sentences", type=int, help="Sentences for each sitter and voice.")
 @click.option(
     "--voices-each", type=int, help="How many of its split's voices a sitter speaks with; all."
@@ -80,8 +82,9 @@ def corpus(
     each method, through the same door. No identity, voice or sentence is in two splits. A run that
     was stopped or killed goes on where it was when it is started again.
 
-    The methods talk and reenact animate a still; dub and swap edit the pristine film. For swap,
-    which lends faces, each split has two people at least.
+    The methods talk and reenact animate a still; dub and swap edit the pristine film; voiceover
+    leaves its picture pristine and lays another speech over it. For swap, which lends faces, and
+    for voiceover of recordings, each split has two people at least.
 
     With --pristine the people are those of your own recordings: each recording is encoded anew and
     marked as a synthetic clip is, and a still out of it is made to speak, or it is edited.
@@ -160,6 +163,7 @@ def _show(report: "CorpusReport", as_json: bool) -> None:
         "failed": dict(report.failed),
         "pristine": sum(clip.label == "pristine" for clip in report.clips),
         "synthetic": sum(clip.label == "synthetic" for clip in report.clips),
+        "other_sound": sum(clip.binary_av and not clip.binary for clip in report.clips),
         "splits": {
             split: sum(clip.split == split for clip in report.clips)
             for split in ("train", "val", "test")
@@ -170,8 +174,9 @@ def _show(report: "CorpusReport", as_json: bool) -> None:
         click.echo(json.dumps(counts, indent=2))
         return
     splits = ", ".join(f"{name} {count}" for name, count in counts["splits"].items())
+    laid = f", {counts['other_sound']} of them with another sound" if counts["other_sound"] else ""
     click.echo(
-        f"{counts['folder']}: {counts['clips']} clips ({counts['pristine']} pristine, "
+        f"{counts['folder']}: {counts['clips']} clips ({counts['pristine']} pristine{laid}, "
         f"{counts['synthetic']} synthetic; "
         f"{splits}), {counts['seconds']} s; {counts['made']} made now, {len(report.failed)} failed"
     )

@@ -144,8 +144,9 @@ def _print(
             click.echo(f"{path}  {item.status}: {item.reason}")
             continue
         said = f"{path}  {item.score:.3f}"
-        if item.lr is not None:
-            said += f"  {item.verdict}, LR {item.lr:.3g}"
+        if item.verdict is not None:
+            said += f"  {item.verdict}"
+            said += f", LR {item.lr:.3g}" if item.lr is not None else ""
             faces = len(row["tracks"])
             said += f", {faces} faces" if faces > 1 else ""
             said += f" ({item.reason})" if item.reason else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from obverse.cli.eval_scores import given_command
 from obverse.cli.progress import progress_bar
 
 __all__ = ["attack"]
@@ -113,6 +114,7 @@ def attack(
     from obverse.detector.score import open_detector
     from obverse.errors import ConfigError, InputError
     from obverse.eval.attacks import AttackConfig, attack_clips, attack_grid
+    from obverse.eval.report import origin_of
     from obverse.eval.robust import Store
     from obverse.eval.robust_report import format_table, write_report
     from obverse.eval.robust_table import tabulate
@@ -154,7 +156,7 @@ def attack(
         )
     grid = attack_grid(config)
     table = tabulate(grid, clips, rows, detector.id, judged=detector.judges, seed=seed)
-    write_report(output, grid, rows, table)
+    write_report(output, grid, rows, table, origin_of([data], given_command()))
     click.echo(json.dumps(table.to_json()) if as_json else format_table(table))
     for line in table.lines:
         if line.method is None and line.marked is not None and not as_json:

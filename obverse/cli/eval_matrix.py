@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from obverse.cli.eval_scores import judged_of
 from obverse.errors import ConfigError, OutputExistsError
 from obverse.files import write_whole
 
@@ -39,6 +40,9 @@ __all__ = ["matrix"]
 )
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
 @click.option(
+    "--sound", is_flag=True, help="Sound is judged as well: with --labels, its forgeries count."
+)
+@click.option(
     "--by",
     type=click.Choice(["method", "dataset"]),
     default="method",
@@ -57,6 +61,7 @@ def matrix(
     whole: Path | None,
     labels: Path | None,
     split: str | None,
+    sound: bool,
     by: str,
     seed: int,
     output: Path | None,
@@ -82,12 +87,16 @@ def matrix(
         raise OutputExistsError(f"{output} exists already; use --force to replace it.")
     tables = {
         option: {
-            name: read_score_table(path, labels, split=split)
+            name: read_score_table(path, labels, split=split, judged=judged_of(sound))
             for name, path in _named(option, given).items()
         }
         for option, given in (("--trained-on", trained), ("--left-out", left_out))
     }
-    every = None if whole is None else read_score_table(whole, labels, split=split)
+    every = (
+        None
+        if whole is None
+        else read_score_table(whole, labels, split=split, judged=judged_of(sound))
+    )
     found = matrix_of(tables["--trained-on"], tables["--left-out"], every, by=by, seed=seed)  # type: ignore[arg-type]
     if output is not None:
         write_whole(output, matrix_csv(found))

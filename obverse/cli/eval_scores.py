@@ -12,10 +12,11 @@ import click
 from obverse.errors import InputError
 
 if TYPE_CHECKING:
+    from obverse.clip import Judged
     from obverse.eval.evaluation import Policy
     from obverse.eval.score_table import Unit
 
-__all__ = ["compare", "given_command", "metrics"]
+__all__ = ["compare", "given_command", "judged_of", "metrics"]
 
 
 def given_command() -> str:
@@ -23,6 +24,13 @@ def given_command() -> str:
     context = click.get_current_context()
     given = context.find_root().obj
     return context.command_path if given is None else shlex.join(["obverse", *given])
+
+
+def judged_of(sound: bool) -> "Judged | None":
+    """Return what makes a clip synthetic, by whether the user says that sound is judged as well;
+    None leaves it to the table of scores.
+    """
+    return "picture and sound" if sound else None
 
 
 @click.command()
@@ -34,6 +42,9 @@ def given_command() -> str:
 )
 @click.option("--detector", help="Which one, where SCORES holds several.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
+@click.option(
+    "--sound", is_flag=True, help="Sound is judged as well: with --labels, its forgeries count."
+)
 @click.option(
     "--unit",
     type=click.Choice(["clip", "track", "frame"]),
@@ -80,6 +91,7 @@ def metrics(
     labels: Path | None,
     detector: str | None,
     split: str | None,
+    sound: bool,
     unit: "Unit",
     threshold: float,
     policy: "Policy",
@@ -121,15 +133,19 @@ def metrics(
         level=level,
         by=by or None,
     )
-    table = read_score_table(scores, labels, detector=detector, unit=unit, split=split)
+    table = read_score_table(
+        scores, labels, detector=detector, unit=unit, split=split, judged=judged_of(sound)
+    )
     evaluation = evaluate_table(table, config)
     evidence = weigh(table, config)
     if output is not None:
         files = [scores] if labels is None else [scores, labels]
         report = evaluation_report(table, evaluation, evidence, origin_of(files, given_command()))
         output.mkdir(parents=True, exist_ok=True)
-        # What `obverse eval compare` reads.
-        table.to_frame().to_csv(output / "scores.csv", index=False)
+        # What `obverse eval compare` reads: whole, or as it was before.
+        part = output / ".scores.csv.part"
+        table.to_frame().to_csv(part, index=False)
+        part.replace(output / "scores.csv")
         write_report(output, report)
     if as_json:
         click.echo(json.dumps(evaluation.to_json() | {"evidence": evidence.to_json()}))
@@ -155,6 +171,9 @@ def metrics(
     "--labels", type=click.Path(path_type=Path), help="A table of clips, for labels and identities."
 )
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
+@click.option(
+    "--sound", is_flag=True, help="Sound is judged as well: with --labels, its forgeries count."
+)
 @click.option(
     "--threshold",
     type=float,
@@ -189,6 +208,7 @@ def compare(
     scores: tuple[Path, ...],
     labels: Path | None,
     split: str | None,
+    sound: bool,
     threshold: float,
     policy: "Policy",
     chosen: tuple[str, ...],
@@ -222,7 +242,10 @@ def compare(
     config = EvalConfig(threshold=threshold, policy=policy, samples=samples, seed=seed, level=level)
     files = [_scores_of(path) for path in scores]
     read = [
-        (str(given), read_score_table(path, labels, detector=name, split=split))
+        (
+            str(given),
+            read_score_table(path, labels, detector=name, split=split, judged=judged_of(sound)),
+        )
         for given, path in zip(scores, files, strict=True)
         for name in detectors_in(path)
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from obverse.cli.eval_attack import attack
+from obverse.cli.eval_leaderboard import leaderboard
 from obverse.cli.eval_matrix import matrix
 from obverse.cli.eval_scores import compare, metrics
 from obverse.cli.eval_shortcuts import shortcuts
@@ -29,6 +30,7 @@ def evaluate() -> None:
 
 evaluate.add_command(metrics)
 evaluate.add_command(compare)
+evaluate.add_command(leaderboard)
 evaluate.add_command(shortcuts)
 evaluate.add_command(robust)
 evaluate.add_command(attack)

@@ -116,7 +116,7 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
         lines.append(("match", _match_line(found)))
     if label:
         parts = [str(label[name]) for name in ("label", "kind", "method") if label.get(name)]
-        parts += [f"{name} {label[name]}" for name in ("seed", "rights") if name in label]
+        parts += [f"{name} {label[name]}" for name in ("sound", "seed", "rights") if name in label]
         lines.append(("label", ", ".join(parts)))
         warnings = label.get("warnings")
         lines += [

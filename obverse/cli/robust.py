@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from obverse.cli.eval_scores import given_command
 from obverse.cli.progress import progress_bar
 
 __all__ = ["robust"]
@@ -83,10 +84,10 @@ def robust(
 ) -> None:
     """Score distorted clips, and say how much each distortion costs.
 
-    Built-in grids: basic (H.264, half size, marks), marks, deeperforensics, gend, codecs, sizes,
-    platforms, screen, sound. What was broken off goes on where it was. The folder gets
-    scores.parquet, table.csv, summary.json and plots. Exit code 1 when a clip could not be scored
-    under some condition.
+    Built-in grids: basic (H.264, half size, marks), marks, swaps, deeperforensics, gend, codecs,
+    sizes, platforms, screen, sound. What was broken off goes on where it was. The folder gets
+    scores.parquet, table.csv, and one offline page with tables and figures. Exit code 1 when a clip
+    could not be scored under some condition.
 
     Examples:
 
@@ -98,7 +99,8 @@ def robust(
     from obverse.detector.runs import shipped_detector
     from obverse.detector.score import open_detector
     from obverse.errors import ConfigError, InputError
-    from obverse.eval.conditions import load_grid
+    from obverse.eval.conditions import GRIDS, load_grid
+    from obverse.eval.report import origin_of
     from obverse.eval.robust import Store, sweep
     from obverse.eval.robust_report import format_table, write_report
     from obverse.eval.robust_table import tabulate
@@ -134,7 +136,8 @@ def robust(
             progress=tell,
         )
     table = tabulate(grid, clips, rows, detector, judged=opened.judges, seed=seed)
-    write_report(output, grid, rows, table)
+    files = [data] if grid_name in GRIDS else [data, Path(grid_name)]
+    write_report(output, grid, rows, table, origin_of(files, given_command()))
     click.echo(json.dumps(table.to_json()) if as_json else format_table(table))
     for row in rows:
         if row.status == "error":
