@@ -73,9 +73,11 @@ def test_rows_of_other_images_are_not_gone_on_with(
     with pytest.raises(InputError, match="other clips or images"):
         list(script.count(script.Sources(None, [images]), 2, keep))
     assert keep.read_bytes() == before
-    keep.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="no count"):
-        list(script.count(script.Sources(None, [images]), 2, keep))
+    for content in (b"a,b\n1,2\n", b"\xff\xfe\n"):
+        keep.write_bytes(content)
+        with pytest.raises(InputError, match="no count"):
+            list(script.count(script.Sources(None, [images]), 2, keep))
+        assert keep.read_bytes() == content
 
 
 def test_another_key_reads_nothing_where_the_mark_is(script: ModuleType, images: Path) -> None:
