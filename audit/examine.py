@@ -16,7 +16,7 @@ import obverse
 from obverse.audit.content import NO_PICTURE
 from obverse.audit.decision import Detected, Findings, Manifest, Mark, decide
 from obverse.audit.findings import Evidence, findings_of, limits_of
-from obverse.audit.isolation import Answer, Limits, ask
+from obverse.audit.isolation import Limits, ask
 from obverse.audit.likelihood import support
 from obverse.audit.record import Record
 from obverse.audit.recovery import Evidence as ForRegistry
@@ -31,6 +31,7 @@ from obverse.audit.registered import (
 from obverse.detector.runs import shipped_detector
 from obverse.errors import AuditError, InputError, ProvenanceError
 from obverse.eval.report import commit_of
+from obverse.isolation import Answer
 from obverse.media.container import require_file
 from obverse.provenance.isolation import verify_isolated
 from obverse.provenance.mediatype import media_type

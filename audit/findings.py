@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from obverse.audit.decision import ABSENCE, Findings
-from obverse.audit.isolation import Answer
 from obverse.audit.likelihood import SCALE_SOURCE, support
 from obverse.audit.registered import OTHER_CONTENT_FROM, Registered
+from obverse.isolation import Answer
 from obverse.provenance.verify import ManifestReport
 from obverse.watermark.extract import FALSE_ACCEPTS
 from obverse.watermark.fingerprint import SAME_AT_MOST

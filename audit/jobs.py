@@ -17,6 +17,7 @@ from typing import Literal
 
 from obverse.audit.record import Record
 from obverse.errors import AuditError, ObverseError
+from obverse.files import draft_of, write_whole
 
 __all__ = ["BusyError", "Job", "JobConfig", "Jobs"]
 
@@ -158,8 +159,8 @@ class Jobs:
         digest = record.exhibit["sha256"]
         try:
             self.config.keep.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(clip, self.config.keep / f"{digest}{clip.suffix}")
-            path = self.config.keep / f"{digest}-{job_id}.json"
-            path.write_text(record.text(), encoding="utf-8")
+            with draft_of(self.config.keep / f"{digest}{clip.suffix}") as draft:
+                shutil.copyfile(clip, draft)
+            write_whole(self.config.keep / f"{digest}-{job_id}.json", record.text())
         except OSError as error:
             raise AuditError(f"the audit cannot be kept ({error.strerror}).") from error

@@ -1,8 +1,13 @@
 """The report as PDF, of the same record as the page; the same record gives the same bytes."""
 
 import base64
+import dataclasses
+import functools
 import html
 import io
+import itertools
+import json
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
@@ -31,6 +37,11 @@ __all__ = ["pdf"]
 
 # DejaVu comes with matplotlib: Latin, Greek, Cyrillic and more, and no system's fonts are needed.
 _FONTS = {"Sans": "DejaVuSans.ttf", "SansBold": "DejaVuSans-Bold.ttf", "Mono": "DejaVuSansMono.ttf"}
+# PDF's own names for East Asian fonts, which the reader brings along, and a codec that knows no
+# more letters than the font.
+_EAST_ASIAN = {"HeiseiKakuGo-W5": "cp932", "HYGothic-Medium": "cp949", "STSong-Light": "gbk"}
+_KANA, _HANGUL = ("\u3040", "\u30ff"), ("\uac00", "\ud7a3")
+_NUMBERED = "numbered"  # letters that are given by their Unicode numbers
 _SIDE = 18 * mm
 _PADDING = 6.0  # of reportlab's frame on each side
 _WIDTH = A4[0] - 2 * _SIDE - 2 * _PADDING
@@ -47,8 +58,8 @@ _BODY = _style("body", 9, spaceAfter=2)
 _SMALL = _style("small", 7.5, textColor=_SOFT)
 _CELL = _style("cell", 8)
 _NAME = _style("name", 8, textColor=_SOFT)
-_HEAD = _style("head", 12.5, fontName="SansBold", spaceBefore=12, spaceAfter=4)
-_SUB = _style("sub", 9.5, fontName="SansBold", spaceBefore=6, spaceAfter=2)
+_HEAD = _style("head", 12.5, fontName="SansBold", spaceBefore=12, spaceAfter=4, keepWithNext=1)
+_SUB = _style("sub", 9.5, fontName="SansBold", spaceBefore=6, spaceAfter=2, keepWithNext=1)
 _VERDICT = _style("verdict", 17, fontName="SansBold", spaceAfter=4)
 _ITEM = _style("item", 9, leftIndent=10, bulletIndent=1, spaceAfter=1)
 
@@ -61,6 +72,10 @@ def _register() -> None:
     pdfmetrics.registerFontFamily(
         "Sans", normal="Sans", bold="SansBold", italic="Sans", boldItalic="SansBold"
     )
+    for name in _EAST_ASIAN:
+        if name not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(UnicodeCIDFont(name))
+        pdfmetrics.registerFontFamily(name, normal=name, bold=name, italic=name, boldItalic=name)
 
 
 def pdf(record: Record) -> bytes:
@@ -107,7 +122,76 @@ def _text(words: object) -> str:
     shown = str(words)
     if len(shown) > _MOST_LETTERS:
         shown = shown[:_MOST_LETTERS] + "..."
-    return html.escape(shown)
+    fonts = _east_asian_fonts(shown)
+    runs = itertools.groupby(shown, lambda letter: _font_of(letter, fonts))
+    return "".join(_run(font, "".join(letters)) for font, letters in runs)
+
+
+def _run(font: str, letters: str) -> str:
+    if font == _NUMBERED:
+        return "[" + " ".join(f"U+{ord(letter):04X}" for letter in letters) + "]"
+    words = html.escape(letters)
+    return words if font == "Sans" else f'<font name="{font}">{words}</font>'
+
+
+def _east_asian_fonts(words: str) -> tuple[str, ...]:
+    """Return the fonts to try in turn: Chinese characters look as the language has them."""
+    japanese, korean, chinese = _EAST_ASIAN
+    if any(_KANA[0] <= letter <= _KANA[1] for letter in words):
+        return japanese, chinese, korean
+    if any(_HANGUL[0] <= letter <= _HANGUL[1] for letter in words):
+        return korean, chinese, japanese
+    return chinese, korean, japanese
+
+
+def _font_of(letter: str, east_asian: tuple[str, ...]) -> str:
+    """Return the font that shows a letter as it is, or that it must be numbered.
+
+    Numbered is what no font has, what is written from right to left, for which reportlab neither
+    joins nor orders letters, and what cannot be seen: a sign that turns the order of a file's
+    name around is better read than obeyed.
+    """
+    if letter in " \t\r\n":
+        return "Sans"
+    if unicodedata.bidirectional(letter) in ("R", "AL", "AN") or unicodedata.category(letter) in (
+        "Cc",
+        "Cf",
+        "Co",
+        "Cs",
+        "Cn",
+    ):
+        return _NUMBERED
+    if ord(letter) in _sans_letters():
+        return "Sans"
+    for font in east_asian:
+        try:
+            letter.encode(_EAST_ASIAN[font])
+        except UnicodeEncodeError:
+            continue
+        return font
+    return _NUMBERED
+
+
+@functools.cache
+def _sans_letters() -> frozenset[int]:
+    """Return the code points that both weights of the text's font can draw."""
+    drawn = [set(pdfmetrics.getFont(name).face.charToGlyph) for name in ("Sans", "SansBold")]
+    return frozenset(drawn[0] & drawn[1])
+
+
+def _letters_note(record: Record) -> str:
+    """Say what a reader may see in place of a stranger's letters; empty where there are none."""
+    words = json.dumps(dataclasses.asdict(record), ensure_ascii=False)
+    fonts = {_font_of(letter, tuple(_EAST_ASIAN)) for letter in set(words)}
+    said = ""
+    if fonts & set(_EAST_ASIAN):
+        said += (
+            "Chinese, Japanese and Korean letters are drawn with fonts of the program that shows "
+            "this file; where it has none, their place is empty. "
+        )
+    if _NUMBERED in fonts:
+        said += "Letters that this file's fonts cannot show are given by their Unicode numbers. "
+    return said + "The report's HTML and JSON have all letters as they were." if said else ""
 
 
 def _rows(rows: list[tuple[str, object]]) -> Table:
@@ -147,6 +231,9 @@ def _story(record: Record) -> Iterator[Any]:
             ("looked into", f"{times['started']} to {times['finished']}"),
         ]
     )
+    note = _letters_note(record)
+    if note:
+        yield Paragraph(note, _SMALL)
     yield Paragraph("Findings", _HEAD)
     for finding in record.findings:
         rows = [(name.replace("_", " "), finding[name]) for name in _FINDING]

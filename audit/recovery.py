@@ -8,16 +8,14 @@ is signed in the manifest.
 
 import base64
 import dataclasses
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from obverse.errors import ConfigError, InputError, ObverseError, ProvenanceError
+from obverse.errors import ConfigError, InputError, ProvenanceError
+from obverse.isolation import Bounds, ask
 from obverse.media.still import read_still
 from obverse.media.video import probe
-from obverse.provenance.isolation import limit_resources, verify_store_isolated
+from obverse.provenance.isolation import verify_store_isolated
 from obverse.provenance.registry import ManifestRecord, Registry
 from obverse.provenance.verify import ManifestReport
 from obverse.watermark.carriers import DEFAULT_KEY
@@ -39,14 +37,14 @@ __all__ = [
     "gather",
     "gather_isolated",
     "gather_with_mark",
+    "read_evidence",
     "recover",
 ]
 
 FoundBy = Literal["mark", "picture", "sound"]
 Content = Literal["matches", "does not match", "not comparable"]
 
-_MODULE = "obverse.audit.recovery"
-_CANNOT_READ = 2
+_READ = "obverse.audit.recovery:read_evidence"
 _MEMORY_BYTES = 6 << 30  # decoders and the mark's search of a large film
 _SECONDS = 300.0
 _MOST = 10  # candidates that are compared with the content
@@ -163,29 +161,29 @@ def gather_isolated(
         InputError: the file cannot be read, or brings the child down.
         ProvenanceError: the child could not be started.
     """
-    request = {"path": str(path.resolve()), "key": key.hex(), "seconds": timeout_seconds}
     try:
-        child = subprocess.run(
-            # -P: the folder we happen to stand in is not searched for modules.
-            [sys.executable, "-P", "-m", _MODULE],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InputError(
-            f"reading {path} took longer than {timeout_seconds:g} seconds; give a shorter clip."
-        ) from error
+        answer = ask(_READ, path, Bounds(timeout_seconds, _MEMORY_BYTES), key=key.hex())
     except OSError as error:
         raise ProvenanceError(
             f"no process could be started to read {path}: {error.strerror}."
         ) from error
-    if child.returncode == _CANNOT_READ:
-        raise InputError(child.stderr.decode(errors="replace").strip())
-    if child.returncode != 0:
-        raise InputError(f"reading {path} ended with code {child.returncode}; it may be damaged.")
-    return Evidence.from_dict(json.loads(child.stdout))
+    if answer.refused is not None:
+        raise InputError(answer.refused)
+    if answer.values is None:
+        raise InputError(
+            f"reading {path} was given up: {answer.brought_down}; "
+            "give a shorter clip, or one that is not damaged."
+        )
+    return Evidence.from_dict(dict(answer.values))
+
+
+def read_evidence(path: Path, key: str) -> dict[str, Any]:
+    """Do what `gather` does, with plain values and the key in hexadecimal digits.
+
+    Raises:
+        InputError: the file is no film, still or sound that can be read.
+    """
+    return gather(path, bytes.fromhex(key)).to_dict()
 
 
 def recover(
@@ -251,19 +249,3 @@ def _compared(
         raise ProvenanceError(f"what was registered for {record.id} is damaged: {error}") from error
     content: Content = "not comparable" if same is None else "matches" if same else "does not match"
     return Recovery(record, by, report, content, placement, picture, sound)
-
-
-def _child() -> int:
-    request = json.loads(sys.stdin.read())
-    limit_resources(request["seconds"], _MEMORY_BYTES)
-    try:
-        evidence = gather(Path(request["path"]), bytes.fromhex(request["key"]))
-    except ObverseError as error:
-        sys.stderr.write(str(error))
-        return _CANNOT_READ
-    sys.stdout.write(json.dumps(evidence.to_dict()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_child())

@@ -11,7 +11,7 @@ from obverse.audit.record import Record
 __all__ = ["Line", "Poly", "Rect", "Shape", "Text", "Timeline", "draw", "svg"]
 
 _WIDTH = 960.0
-_LEFT, _RIGHT = 90.0, 14.0
+_LEFT, _RIGHT = 104.0, 14.0
 _ROW, _FACE_ROW, _GAP = 18.0, 52.0, 8.0
 _TICKS = 8  # of the axis, about
 _MOST_FACES = 6
@@ -84,7 +84,8 @@ def draw(record: Record) -> Timeline | None:
     seconds = float(record.timeline.get("seconds") or 0.0)
     if seconds <= 0:
         return None
-    faces = [face for face in record.faces if face["end_s"] >= face["begin_s"]][:_MOST_FACES]
+    found = [face for face in record.faces if face["end_s"] >= face["begin_s"]]
+    faces = found[:_MOST_FACES]
     right = _WIDTH - _RIGHT
     keys = [float(each) for each in record.timeline.get("key_frames") or []]
     height = 26 + _ROW + _GAP + len(faces) * (_FACE_ROW + _GAP) + 4
@@ -93,7 +94,9 @@ def draw(record: Record) -> Timeline | None:
     for index, face in enumerate(faces):
         top = 26 + _ROW + _GAP + index * (_FACE_ROW + _GAP)
         shapes += _face(face, top, scale, right)
-    words = f"{seconds:.2f} seconds; key frames: {len(keys)}; faces: {len(faces)}"
+    words = f"{seconds:.2f} seconds; key frames: {len(keys)}; faces: {len(found)}"
+    if len(found) > len(faces):
+        words += f", of which the first {len(faces)} are drawn"
     return Timeline(_WIDTH, height, seconds, _LEFT, right, tuple(shapes), words)
 
 
@@ -123,8 +126,9 @@ def _face(face: dict[str, object], top: float, scale: float, right: float) -> It
     if not isinstance(times, list) or not isinstance(raw, list) or not raw:
         yield Text(0, top + 30, "no score", SOFT, 10)
         return
-    yield Text(_LEFT - 6, top + 10, "1 synthetic", SOFT, 9, "end")
-    yield Text(_LEFT - 6, top + _FACE_ROW - 2, "0", SOFT, 9, "end")
+    yield Text(0, top + 30, "1 is synthetic", SOFT, 10)
+    yield Text(_LEFT - 5, top + 9, "1", SOFT, 10, "end")
+    yield Text(_LEFT - 5, top + _FACE_ROW - 1, "0", SOFT, 10, "end")
     points = tuple(
         (round(_LEFT + float(at) * scale, 2), round(top + _FACE_ROW * (1 - float(value)), 2))
         for at, value in zip(times, raw, strict=True)

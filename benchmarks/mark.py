@@ -2,7 +2,7 @@
 
 All are measured in one run on the same clips, 512 x 512 centre crops. Peers are slow, so they get
 the first few frames of each clip; ours is measured on those too, and on the whole clip. Times are
-process CPU time on one thread.
+process CPU time on one thread. False accepts are counted by `benchmarks.mark_searches`.
 """
 
 import argparse
@@ -25,9 +25,7 @@ import numpy.typing as npt
 from benchmarks.machine import machine
 from benchmarks.mark_peers import Codec, Obverse, peers
 from obverse.errors import InputError
-from obverse.media.still import read_still
 from obverse.media.video import read_frames
-from obverse.watermark.extract import FALSE_ACCEPTS, extract_frames
 from obverse.watermark.fingerprint import SAME_AT_MOST, compare, fingerprint_frames
 
 __all__ = ["load", "measure", "psnr", "vmaf"]
@@ -119,12 +117,6 @@ def load(folder: Path, frames: int) -> dict[str, list[Frame]]:
     return clips or _own_clips(frames)
 
 
-def _stills(folder: Path | None) -> list[Frame]:
-    if folder is None or not folder.is_dir():
-        return []
-    return [_centre(read_still(path)) for path in sorted(folder.glob("*.png"))]
-
-
 def psnr(before: Sequence[Frame], after: Sequence[Frame]) -> float:
     """Return the PSNR of RGB frames over a whole clip."""
     pairs = zip(before, after, strict=True)
@@ -202,47 +194,6 @@ def _codec(codec: Codec, clips: dict[str, list[Frame]], frames: int) -> dict[str
     }
 
 
-def _false_accepts(
-    clips: dict[str, list[Frame]], images: Sequence[Frame], searches: int
-) -> dict[str, Any]:
-    """Search unmarked pictures, stretched and turned at random: four frames of a film, or a still.
-
-    Films and stills take turns.
-    """
-    rng = np.random.default_rng(0)
-    names = list(clips)
-    accepted, largest = 0, {"film": 0.0, "still": 0.0}
-    start = time.process_time()
-    for index in range(searches):
-        still = bool(images) and index % 2 == 1
-        if still:
-            shown = [images[index // 2 % len(images)]]
-        else:
-            clip = clips[names[index // (1 + bool(images)) % len(names)]]
-            first = int(rng.integers(0, max(1, len(clip) - 4)))
-            shown = clip[first : first + 4]
-        matrix = np.eye(2, 3) + rng.normal(0, 0.1, (2, 3)) * (1, 1, 100)
-        frames = [
-            cv2.warpAffine(frame, matrix, (SIZE, SIZE), borderMode=cv2.BORDER_REFLECT)
-            for frame in shown
-        ]
-        found = extract_frames([np.asarray(frame, np.uint8) for frame in frames])
-        accepted += found.present
-        kind = "still" if still else "film"
-        largest[kind] = max(largest[kind], found.z)
-        if index % 100 == 99:
-            print(f"unmarked: {index + 1} searches, {accepted} accepted", file=sys.stderr)
-    return {
-        "searches": searches,
-        "accepted": accepted,
-        "largest_z": largest,
-        # Of the true rate, by the rule of three: 95 % of the time none is seen at a rate above it.
-        "rate_below": 3 / searches if searches and not accepted else None,
-        "bound": FALSE_ACCEPTS,
-        "seconds_each": (time.process_time() - start) / max(1, searches),
-    }
-
-
 def _residual(frames: Sequence[Frame]) -> npt.NDArray[np.float32]:
     """Return the frames' mean high-pass: an attacker's estimate of the mark."""
     total = np.zeros(frames[0].shape[:2], np.float32)
@@ -314,9 +265,7 @@ def measure(
     folder: Path,
     frames: int,
     peer_frames: int,
-    searches: int,
     without: Sequence[str] = (),
-    images: Path | None = None,
 ) -> dict[str, Any]:
     """Measure ours and the peers that load."""
     cv2.setNumThreads(1)
@@ -333,7 +282,6 @@ def measure(
             *(_codec(codec, clips, peer_frames) for codec in (Obverse(), *found)),
         ],
         "absent": absent,
-        "unmarked": _false_accepts(clips, _stills(images), searches),
         "attackers": _attackers(clips),
     }
 
@@ -355,15 +303,7 @@ def _table(result: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     for name, why in result["absent"].items():
         lines.append(f"| {name} | {why} |" + " |" * (len(head) - 2))
-    unmarked = result["unmarked"]
-    lines += [
-        "",
-        f"{unmarked['searches']} searches of unmarked frames: {unmarked['accepted']} accepted, "
-        "largest z "
-        + ", ".join(f"{kind} {z:.1f}" for kind, z in unmarked["largest_z"].items())
-        + f", {unmarked['seconds_each']:.2f} CPU s each.",
-        "",
-    ]
+    lines.append("")
     for name, row in result["attackers"].items():
         lines.append(f"- {name}: " + ", ".join(f"{key} {value}" for key, value in row.items()))
     return "\n".join(lines)
@@ -376,8 +316,6 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=default, help="a folder of mp4 files")
     parser.add_argument("--frames", type=int, default=100, help="of each clip")
     parser.add_argument("--peer-frames", type=int, default=20, help="of each clip, beside peers")
-    parser.add_argument("--images", type=Path, help="a folder of png stills to search as well")
-    parser.add_argument("--searches", type=int, default=200, help="of unmarked frames")
     parser.add_argument(
         "--without", action="append", default=[], help="leave out a peer, such as rivaGan"
     )
@@ -385,15 +323,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     if options.quick:
-        options.frames, options.peer_frames, options.searches = 50, 2, 20
-    result = measure(
-        options.clips,
-        options.frames,
-        options.peer_frames,
-        options.searches,
-        options.without,
-        options.images,
-    )
+        options.frames, options.peer_frames = 50, 2
+    result = measure(options.clips, options.frames, options.peer_frames, options.without)
     print(json.dumps(result, indent=2) if options.json else _table(result))
 
 

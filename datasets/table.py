@@ -8,8 +8,6 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +18,7 @@ import pyarrow.parquet
 
 from obverse.clip import Clip, Score
 from obverse.errors import ConfigError, InputError, OutputExistsError
+from obverse.files import draft_of
 
 __all__ = [
     "clip_path",
@@ -241,17 +240,8 @@ def _require_free(path: Path, force: bool) -> None:
 def _whole(path: Path) -> Iterator[Any]:
     """Give a stream whose content becomes the file at the end, if all goes well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp's file is for its owner alone
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with draft_of(path) as draft, draft.open("wb") as stream:
+        yield stream
 
 
 @contextlib.contextmanager

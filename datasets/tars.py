@@ -10,9 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +19,7 @@ from obverse.clip import Clip
 from obverse.datasets.footage import Footage
 from obverse.datasets.table import clip_path, iter_clips
 from obverse.errors import ConfigError, InputError, OutputExistsError
+from obverse.files import draft_of, write_whole
 
 __all__ = ["ShardReport", "write_shards"]
 
@@ -84,7 +83,7 @@ def write_shards(
     planned = {shard.name: {"clips": len(shard.clips), "digest": shard.digest} for shard in shards}
     _require_place(folder, planned, force)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(folder / INDEX, _index(planned, {}, complete=False))
+    write_whole(folder / INDEX, _index(planned, {}, complete=False))
     total = sum(len(shard.clips) for shard in shards)
     done = 0
     bytes_of: dict[str, int] = {}
@@ -96,7 +95,7 @@ def write_shards(
         done += len(shard.clips)
         if progress is not None:
             progress(done, total)
-    _write_whole(folder / INDEX, _index(planned, bytes_of, complete=True))
+    write_whole(folder / INDEX, _index(planned, bytes_of, complete=True))
     return ShardReport(folder, tuple(planned), total, tuple(skipped))
 
 
@@ -148,28 +147,21 @@ def _require_place(folder: Path, planned: dict[str, Any], force: bool) -> None:
 
 
 def _write_shard(path: Path, shard: _Shard, home: Path, skipped: list[str]) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with (
-            os.fdopen(descriptor, "wb") as stream,
-            tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-        ):
-            for clip in shard.clips:
-                try:
-                    files = list(_sample(clip, home))
-                except InputError as error:
-                    skipped.append(str(error))
-                    continue
-                for member, content in files:
-                    # Nothing of this machine or moment: the same clips give the same bytes.
-                    item = tarfile.TarInfo(member)
-                    item.size, item.mode = len(content), 0o644
-                    archive.addfile(item, io.BytesIO(content))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with (
+        draft_of(path) as draft,
+        tarfile.open(draft, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for clip in shard.clips:
+            try:
+                files = list(_sample(clip, home))
+            except InputError as error:
+                skipped.append(str(error))
+                continue
+            for member, content in files:
+                # Nothing of this machine or moment: the same clips give the same bytes.
+                item = tarfile.TarInfo(member)
+                item.size, item.mode = len(content), 0o644
+                archive.addfile(item, io.BytesIO(content))
 
 
 def _sample(clip: Clip, home: Path) -> Iterator[tuple[str, bytes]]:
@@ -196,15 +188,9 @@ def _record(clip: Clip) -> dict[str, Any]:
     }
 
 
-def _index(planned: dict[str, Any], bytes_of: dict[str, int], *, complete: bool) -> bytes:
+def _index(planned: dict[str, Any], bytes_of: dict[str, int], *, complete: bool) -> str:
     shards = {
         name: about | ({"bytes": bytes_of[name]} if name in bytes_of else {})
         for name, about in planned.items()
     }
-    return (json.dumps({"complete": complete, "shards": shards}, indent=1) + "\n").encode()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    half = path.with_name(f".{path.name}.part")
-    half.write_bytes(content)
-    half.replace(path)
+    return json.dumps({"complete": complete, "shards": shards}, indent=1) + "\n"

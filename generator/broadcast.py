@@ -24,6 +24,7 @@ import numpy.typing as npt
 import obverse
 from obverse.clip import Clip, lineage_id
 from obverse.errors import ConfigError, ReleaseError, StreamError
+from obverse.files import write_whole
 from obverse.generator.motion import FPS
 from obverse.generator.pipe import Pipe, PipeClosedError
 from obverse.generator.release import release, require_rights
@@ -33,7 +34,6 @@ from obverse.generator.show_folder import (
     listed_segments,
     made,
     require_folder,
-    write_whole,
 )
 from obverse.generator.speech import RATE_HZ
 from obverse.generator.stream import FrameTiming, TalkingStream

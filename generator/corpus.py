@@ -22,11 +22,12 @@ from obverse.clip import Clip
 from obverse.datasets.card import corpus_card, recorded_card
 from obverse.datasets.table import read_clips, write_clips
 from obverse.errors import ConfigError, InputError, OutputExistsError
+from obverse.files import write_whole
 from obverse.generator.generate import TOOL
 from obverse.generator.plan import CorpusPlan, Scene, lay_out
 from obverse.generator.recorded_scenes import make_recorded_scene
 from obverse.generator.recordings import RecordedScene, RecordingPlan, lay_out_recordings
-from obverse.generator.scenes import CLIPS, MASKS, RECORDS, WORK, SceneJob, make_scene, write_whole
+from obverse.generator.scenes import CLIPS, MASKS, RECORDS, WORK, SceneJob, make_scene
 from obverse.generator.voices import list_voices
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.registry import Registry
@@ -37,9 +38,8 @@ __all__ = ["CorpusReport", "Plan", "build_corpus"]
 CARD, DESCRIPTION, TABLE = "card.md", "corpus.json", "clips.parquet"
 _LOCK = f"{WORK}/lock"
 _LEFTOVERS = re.compile(  # what our writers call what they have not finished; nothing else is swept
-    rf"\.release-(?:[A-Za-z0-9._]+-\d+-)?[a-z0-9_]{{8}}"  # a folder of `release`
-    rf"|\.draft-[a-z0-9_]{{8}}\.(tmp|png|wav)"  # `write_whole` and its like
-    rf"|\.{re.escape(TABLE)}\.[a-z0-9_]{{8}}\.part"  # `write_clips`
+    r"\.release-(?:[A-Za-z0-9._]+-\d+-)?[a-z0-9_]{8}"  # a folder of `release`
+    r"|\.draft-[a-z0-9_]{8}\.(tmp|png|wav)"  # `draft_of`, our tables' too
 )
 _MADE = re.compile(r"[0-9a-f]{32}\.(mp4|png)")  # films and masks
 _LIBRARIES = (
@@ -323,7 +323,7 @@ def _finish(
         card = recorded_card(clips, described, tool=TOOL, failed=failed)
     else:
         card = corpus_card(clips, described, tool=TOOL, voices=voices, failed=failed)
-    write_whole(folder / CARD, card.encode())
+    write_whole(folder / CARD, card, durable=True)
     _describe(folder, plan, scenes, clips, failed, complete=not failed)
     if not failed:
         shutil.rmtree(folder / WORK, ignore_errors=True)
@@ -348,7 +348,7 @@ def _describe(
         **_drawn(plan),
         "versions": {"python": platform.python_version()} | _versions(),
     }
-    write_whole(folder / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
+    write_whole(folder / DESCRIPTION, json.dumps(described, indent=2) + "\n", durable=True)
 
 
 def _drawn(plan: Plan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 
+from obverse.files import draft_of
 from obverse.generator.cues import CUES
 from obverse.generator.flow_net import FlowNet, HopNet
 from obverse.generator.motion_space import HOP_FRAMES, MEMORY, STYLES, MotionSpace
@@ -36,28 +37,29 @@ def export(net: FlowNet, space: MotionSpace, path: Path) -> str:
     axes = {name: {0: "variants"} for name in ("noisy", "clean", "absent")}
     axes |= {"kept": {2: "variants"}, "guess": {0: "variants"}, "made": {2: "variants"}}
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".half")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracing exporter announces that it is the old one
-        torch.onnx.export(
-            hop,
-            examples,
-            str(half),
-            input_names=list(_INPUTS),
-            output_names=list(_OUTPUTS),
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
-    model = onnx.load(str(half))
-    about = {
-        **space.pack(),
-        "cues": json.dumps(list(CUES[: config.cues])),
-        "size": json.dumps({"layers": config.layers, "reach": config.reach, "width": config.width}),
-    }
-    for key, value in about.items():
-        row = model.metadata_props.add()
-        row.key, row.value = key, value
-    onnx.save(model, str(half))
-    half.replace(path)
+    with draft_of(path) as draft:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracing exporter announces that it is the old one
+            torch.onnx.export(
+                hop,
+                examples,
+                str(draft),
+                input_names=list(_INPUTS),
+                output_names=list(_OUTPUTS),
+                dynamic_axes=axes,
+                opset_version=17,
+                dynamo=False,
+            )
+        model = onnx.load(str(draft))
+        about = {
+            **space.pack(),
+            "cues": json.dumps(list(CUES[: config.cues])),
+            "size": json.dumps(
+                {"layers": config.layers, "reach": config.reach, "width": config.width}
+            ),
+        }
+        for key, value in about.items():
+            row = model.metadata_props.add()
+            row.key, row.value = key, value
+        onnx.save(model, str(draft))
     return sha256_file(path)

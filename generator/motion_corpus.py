@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy.signal import butter, lfilter, oaconvolve, resample_poly, sosfilt
 
 from obverse.errors import ConfigError, InputError
+from obverse.files import write_whole
 from obverse.generator.cues import read_cues
 from obverse.generator.direction import draw_conditions, draw_style
 from obverse.generator.motion import FPS
@@ -336,7 +337,7 @@ def build_motion_corpus(
     stamp = work / "config.json"
     if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) != made:
         raise InputError(f"{work} holds a corpus of other settings; give another folder.")
-    stamp.write_text(json.dumps(made), encoding="utf-8")
+    write_whole(stamp, json.dumps(made))
     for engine in ("flite", "espeak", "kokoro"):
         if getattr(config, engine):
             _speak(work, engine, config)

@@ -29,6 +29,7 @@ from scipy.optimize import lsq_linear
 from obverse.errors import FaceError, InputError
 from obverse.faces.landmarks import FaceReader
 from obverse.faces.topology import face_triangles
+from obverse.files import draft_of
 from obverse.generator.contours import (
     LIPS_INNER_LOWER,
     LIPS_INNER_UPPER,
@@ -116,12 +117,10 @@ class MouthPairs:
 
     def save(self, path: Path) -> None:
         """Write to an `.npz` file, whole or not at all."""
-        part = path.with_suffix(".part")
-        with part.open("wb") as stream:
+        with draft_of(path) as draft, draft.open("wb") as stream:
             np.savez_compressed(
                 stream, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
             )
-        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "MouthPairs":

@@ -5,8 +5,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy.typing as npt
 
 from obverse.clip import Clip
 from obverse.errors import ObverseError
+from obverse.files import draft_of, write_whole
 from obverse.generator.editing import Footage
 from obverse.generator.generate import SOUND_HZ, TOOL
 from obverse.generator.methods import NEEDS, SOUND_METHODS, method_named, sound_method_named
@@ -46,7 +45,6 @@ __all__ = [
     "moved_pixels",
     "place_file",
     "release_scene_clip",
-    "write_whole",
 ]
 
 CLIPS, MASKS = "clips", "masks"
@@ -292,7 +290,9 @@ def release_scene_clip(
     assert released.mask_path is not None
     place_file(job.folder / released.mask_path, lambda draft: write_still(draft, moved))
     row = json.dumps(released.to_row(), sort_keys=True)
-    write_whole(job.folder / RECORDS / f"{released.id}.json", row.encode())
+    records = job.folder / RECORDS
+    records.mkdir(parents=True, exist_ok=True)
+    write_whole(records / f"{released.id}.json", row, durable=True)
 
 
 class Watched:
@@ -353,30 +353,5 @@ def place_file(path: Path, write: Callable[[Path], object]) -> None:
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=".draft-", dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it, and a power cut leaves the old one or
-    the new one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".tmp", prefix=".draft-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with draft_of(path, ending=path.suffix) as draft:
+        write(draft)

@@ -8,7 +8,6 @@ performer was told (in videos nobody knows). `index.json` lists the shards and h
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import InputError
+from obverse.files import draft_of, write_whole
 from obverse.generator.cues import CUES
 from obverse.generator.motion import FPS, UNREADABLE_ARRAYS
 from obverse.weights import card
@@ -76,11 +76,9 @@ def hearing_version() -> str:
 
 def save_arrays(path: Path, **arrays: npt.ArrayLike) -> None:
     """Write an `.npz` whole or not at all."""
-    half = path.with_suffix(f".{os.getpid()}.half")
-    with half.open("wb") as stream:
+    with draft_of(path) as draft, draft.open("wb") as stream:
         content: dict[str, Any] = dict(arrays)
         np.savez_compressed(stream, **content)
-    half.replace(path)
 
 
 def write_shard(path: Path, shard: Shard, hearing: str) -> None:
@@ -161,6 +159,4 @@ def write_index(folder: Path, rows: list[dict[str, Any]], made: dict[str, Any]) 
         **made,
         "shards": rows,
     }
-    half = folder / "index.json.half"
-    half.write_text(json.dumps(index, indent=1), encoding="utf-8")
-    half.replace(folder / "index.json")
+    write_whole(folder / "index.json", json.dumps(index, indent=1))

@@ -3,13 +3,12 @@
 import contextlib
 import json
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from obverse.errors import ConfigError, OutputExistsError
 
-__all__ = ["INDEX", "PLAYLIST", "listed_segments", "made", "require_folder", "write_whole"]
+__all__ = ["INDEX", "PLAYLIST", "listed_segments", "made", "require_folder"]
 
 INDEX, PLAYLIST = "index.json", "playlist.m3u8"
 _SEGMENT = re.compile(r"segment-[0-9]{5}\.mp4")
@@ -81,13 +80,3 @@ def listed_segments(folder: Path) -> set[str]:
     except (OSError, ValueError, LookupError, TypeError):
         return set()
     return {name for name in names if _SEGMENT.fullmatch(name)}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text that whoever reads at this moment sees whole, the old or the new."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -31,6 +31,7 @@ import yaml
 from torch import nn
 
 from obverse.errors import ConfigError, InputError, OutputExistsError
+from obverse.files import draft_of, write_whole
 from obverse.generator.flow_export import export
 from obverse.generator.flow_net import FlowNet, FlowNetConfig
 from obverse.generator.flow_problem import Problem, draw_chances
@@ -175,18 +176,15 @@ def _save(
     average: FlowNet,
     optimiser: torch.optim.AdamW,
 ) -> None:
-    half = run / f"{CHECKPOINT}.half"
-    torch.save(
-        {
-            "step": step,
-            "kept": kept,
-            "net": net.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-        },
-        half,
-    )
-    half.replace(run / CHECKPOINT)
+    state = {
+        "step": step,
+        "kept": kept,
+        "net": net.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    with draft_of(run / CHECKPOINT) as draft:
+        torch.save(state, draft)
 
 
 def train(
@@ -313,7 +311,7 @@ def write_card(
         ),
     }
     text = yaml.safe_dump(card, sort_keys=False, width=110, allow_unicode=True)
-    (run / CARD).write_text(text, encoding="utf-8")
+    write_whole(run / CARD, text)
 
 
 def _space_of(begin: Path) -> MotionSpace:
@@ -365,7 +363,7 @@ def _fit(
     kept["frames"] = len(table.parts)
     done = _resume(run, kept, net, average, optimiser)
     if rank == 0:
-        (run / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2), "utf-8")
+        write_whole(run / CONFIG, json.dumps(dataclasses.asdict(config), indent=2))
     problem: nn.Module = Problem(net, table.space).to(device)
     if torch.distributed.is_initialized():
         problem = nn.parallel.DistributedDataParallel(problem)

@@ -19,6 +19,7 @@ import yaml
 
 from obverse.faces.landmarks import FaceReader
 from obverse.faces.pose import head_pose
+from obverse.files import draft_of
 from obverse.generator.articulation import Articulation, articulate
 from obverse.generator.controls import with_eye_turn
 from obverse.generator.emotions import EMOTIONS
@@ -197,9 +198,8 @@ def _samples(work: Path, sitters: int) -> list[Sample]:
         path = work / f"{seed}.npz"
         if not path.is_file():
             sample = sample_sitter(seed, reader, heard)
-            draft = path.with_suffix(".draft.npz")
-            np.savez_compressed(draft, **sample._asdict())
-            draft.replace(path)
+            with draft_of(path) as draft, draft.open("wb") as stream:
+                np.savez_compressed(stream, **sample._asdict())
             sys.stderr.write(f"sitter {seed}\n")
         with np.load(path) as arrays:
             samples.append(Sample(**{name: arrays[name] for name in Sample._fields}))

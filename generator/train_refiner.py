@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from obverse.errors import ConfigError, InputError
+from obverse.files import draft_of
 from obverse.generator.refine import APPEARANCE, INNER, NET_HEIGHT, NET_WIDTH
 from obverse.generator.refine_batches import Batch, Pool, draw_batch, read_pool
 from obverse.generator.refine_data import RefineDataConfig, build_pairs
@@ -250,9 +251,8 @@ def train(config: TrainRefinerConfig) -> dict[str, dict[str, float]]:
                     kept.lerp_(new, 1.0 - keep)
             if rank == 0 and ((step + 1) % _SAVE_EVERY == 0 or step + 1 == config.steps):
                 state = {name: part.state_dict() for name, part in parts.items()}
-                part_file = checkpoint.with_suffix(".part")
-                torch.save({**state, "step": step + 1}, part_file)
-                part_file.replace(checkpoint)
+                with draft_of(checkpoint) as draft:
+                    torch.save({**state, "step": step + 1}, draft)
                 shown = " ".join(f"{name} {term.item():.4f}" for name, term in terms.items())
                 _log.info("step %d %s (%.0f s)", step + 1, shown, time.monotonic() - began)
                 first = step + 1

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError, FaceError, InputError
+from obverse.files import write_whole
 from obverse.generator.cues import CUES, read_cues
 from obverse.generator.emotions import emotion_vector
 from obverse.generator.motion import FPS, Motion, expression_index
@@ -188,9 +189,7 @@ def videos_to_corpus(
             (work / row["file"]).is_file() for row in known["result"]["shards"]
         ):
             known = {"settings": settings, "result": _read_video(path, work, name, config)}
-            half = note.with_suffix(".half")
-            half.write_text(json.dumps(known), encoding="utf-8")
-            half.replace(note)
+            write_whole(note, json.dumps(known))
         result = known["result"]
         if name in met:
             refused[path.name] = "it is the same file as another"

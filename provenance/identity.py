@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from obverse.errors import ProvenanceError
+from obverse.files import write_whole
 from obverse.provenance import pem
 from obverse.provenance.certificates import Issued, development_chain
 from obverse.provenance.home import data_directory
@@ -46,6 +48,7 @@ _SIGNERS_ROOT = "root"
 _TSAS_ROOT = "tsa"
 _NO_TIME_STAMP = ("", "none")
 _KEY_MODE = 0o600
+_NONCE_BYTES = 32
 
 Sign = Callable[[bytes], bytes]  # bytes to their signature: DER or raw for ECDSA, raw otherwise
 
@@ -164,6 +167,8 @@ class SigningIdentity:
     ) -> Self:
         """Do what `from_pem` does with a key that is elsewhere: `signer` signs the bytes it gets.
 
+        It is asked for one signature at once, of random bytes, to see that its key is the leaf's.
+
         Args:
             cert_chain: PEM certificates, the leaf first, then its intermediates.
             signer: bytes to their signature by the leaf's key, with the hash that `algorithm`
@@ -173,14 +178,18 @@ class SigningIdentity:
             time_stamp_anchors: PEM roots of that authority.
 
         Raises:
-            ProvenanceError: a file cannot be read, or the leaf may not sign.
+            ProvenanceError: a file cannot be read, the leaf may not sign, or the signer fails or
+                has another key.
         """
         chain = pem.read_chain(cert_chain)
+        trusted = pem.read_anchors(anchors) if anchors else pem.last_of(chain)
+        algorithm = pem.algorithm_of(chain, cert_chain)
+        _require_leafs_signer(signer, chain, cert_chain)
         return cls(
             chain=chain,
             key=b"",
-            anchors=pem.read_anchors(anchors) if anchors else pem.last_of(chain),
-            algorithm=pem.algorithm_of(chain, cert_chain),
+            anchors=trusted,
+            algorithm=algorithm,
             time_stamp_url=time_stamp_url,
             time_stamp_anchors=pem.read_anchors(time_stamp_anchors) if time_stamp_anchors else b"",
             signer=signer,
@@ -202,11 +211,12 @@ def choose_identity(
     """Let this installation sign with the user's own certificate from now on.
 
     What signed before stays trusted here. The key is read from its place at each start, or stays
-    in its token.
+    in its token, which signs random bytes once to show that it holds the leaf's.
 
     Raises:
         ProvenanceError: not exactly one of key and token is given, a file cannot be read or does
-            not fit, the certificate is not in force, or the choice cannot be written.
+            not fit, the token does not sign or not with the leaf's key, the certificate is not in
+            force, or the choice cannot be written.
     """
     if (key is None) == (token is None):
         raise ProvenanceError("an identity signs either with a key or with a token; give one.")
@@ -215,6 +225,8 @@ def choose_identity(
     if key is not None:
         pem.read_key(key, chain, cert_chain)
     trusted = pem.read_anchors(anchors) if anchors else pem.last_of(chain)
+    if token is not None:
+        _require_leafs_signer(token, chain, cert_chain)
     _retire_signer()
     _store(
         _SIGNER,
@@ -226,6 +238,27 @@ def choose_identity(
         },
     )
     return SigningIdentity.default()
+
+
+def _require_leafs_signer(signer: Sign, chain: bytes, chain_path: Path) -> None:
+    """Refuse a signer whose key is not the leaf's: what it signs would be trusted by nobody."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    try:
+        signature = bytes(signer(nonce))
+    except ProvenanceError:
+        raise
+    except Exception as error:  # anybody's code
+        raise ProvenanceError(f"the signer failed ({type(error).__name__}: {error}).") from error
+    if pem.signed_by_leaf(chain, nonce, signature):
+        return
+    if isinstance(signer, Pkcs11Key):
+        shown = f"key {signer.label!r} of token {signer.token!r}"
+    else:
+        shown = "what the signer signs with"
+    raise ProvenanceError(
+        f"{shown} is not the key of the first certificate in {chain_path}, or does not sign by "
+        f"{pem.algorithm_of(chain, chain_path)}; give that key, or the chain of this one."
+    )
 
 
 def choose_time_stamps(url: str | None, anchors: Path | None = None) -> None:
@@ -255,7 +288,7 @@ def reset_identity() -> SigningIdentity:
 
 
 def rotate_identity() -> SigningIdentity:
-    """Replace the development identity by a new one; the old keys are destroyed.
+    """Replace the development identity by a new one; the old keys are deleted.
 
     Clips that the old one signed stay trusted here, for its root is kept.
 
@@ -334,15 +367,9 @@ def _store(name: str, values: dict[str, Any]) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, readable by its owner alone."""
-    draft = None
     try:
-        handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(draft, path)
+        write_whole(path, content, private=True)
     except OSError as error:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
         raise ProvenanceError(f"{path} cannot be written ({error.strerror}).") from error
 
 

@@ -1,25 +1,18 @@
-"""Reading a stranger's manifest in a process of its own, with limits on time and memory.
-
-The manifest parser is native code that reads whatever the file holds. A file that crashes it, hangs
-it or makes it ask for all memory costs a child process and nothing else.
-"""
+"""Reading a stranger's manifest in a process of its own (`obverse.isolation`)."""
 
 import base64
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from obverse.errors import InputError, ProvenanceError
+from obverse.isolation import Answer, Bounds, ask
 from obverse.provenance.identity import default_anchors, default_time_stamp_anchors
 from obverse.provenance.verify import ManifestReport, verify, verify_store
 
-__all__ = ["MEMORY_BYTES", "limit_resources", "verify_isolated", "verify_store_isolated"]
+__all__ = ["read_file", "read_store", "verify_isolated", "verify_store_isolated"]
 
-MEMORY_BYTES = 2 << 30
+_MEMORY_BYTES = 2 << 30
 _MAX_ANSWER_BYTES = 8 << 20
-_CANNOT_READ = 2
 _MODULE = "obverse.provenance.isolation"
 
 
@@ -40,8 +33,10 @@ def verify_isolated(
         InputError: the file cannot be read.
         ProvenanceError: the child could not be started.
     """
-    request = {"path": str(path.resolve()), "online": online}
-    return _asked(request, str(path), anchors, time_stamp_anchors, timeout_seconds)
+    answer = _asked(
+        "read_file", path, str(path), anchors, time_stamp_anchors, timeout_seconds, online=online
+    )
+    return _report(answer)
 
 
 def verify_store_isolated(
@@ -56,81 +51,66 @@ def verify_store_isolated(
     Raises:
         ProvenanceError: the child could not be started.
     """
-    request = {"store": base64.b64encode(store).decode()}
-    return _asked(request, "a manifest", anchors, time_stamp_anchors, timeout_seconds)
+    answer = _asked(
+        "read_store",
+        None,
+        "a manifest",
+        anchors,
+        time_stamp_anchors,
+        timeout_seconds,
+        store=base64.b64encode(store).decode(),
+    )
+    return _report(answer)
 
 
 def _asked(
-    request: dict[str, Any],
+    function: str,
+    path: Path | None,
     shown: str,
     anchors: bytes | None,
     time_stamp_anchors: bytes | None,
     timeout_seconds: float,
-) -> ManifestReport:
+    **values: Any,
+) -> Answer:
     trusted = default_anchors() if anchors is None else anchors
     stamping = default_time_stamp_anchors() if time_stamp_anchors is None else time_stamp_anchors
-    request = request | {
-        "anchors": trusted.decode(),
-        "time_stamp_anchors": stamping.decode(),
-        "seconds": timeout_seconds,
-    }
+    bounds = Bounds(timeout_seconds, _MEMORY_BYTES, answer_bytes=_MAX_ANSWER_BYTES)
     try:
-        child = subprocess.run(
-            # -P: the folder we happen to stand in, perhaps beside the file, is not searched for
-            # modules.
-            [sys.executable, "-P", "-m", _MODULE],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=timeout_seconds,
-            check=False,
+        return ask(
+            f"{_MODULE}:{function}",
+            path,
+            bounds,
+            refusal=InputError,
+            anchors=trusted.decode(),
+            time_stamp_anchors=stamping.decode(),
+            **values,
         )
-    except subprocess.TimeoutExpired:
-        return _brought_down(f"reading the manifest took longer than {timeout_seconds:g} seconds")
     except OSError as error:
         raise ProvenanceError(
             f"no process could be started to read {shown}: {error.strerror}."
         ) from error
-    if child.returncode == _CANNOT_READ:
-        raise InputError(child.stderr.decode(errors="replace").strip())
-    if child.returncode != 0 or len(child.stdout) > _MAX_ANSWER_BYTES:
-        return _brought_down(f"the reader ended with code {child.returncode}")
-    return ManifestReport.from_dict(json.loads(child.stdout))
 
 
-def _brought_down(why: str) -> ManifestReport:
-    return ManifestReport("invalid", failures=("manifest.unreadable",), warnings=(why,))
+def _report(answer: Answer) -> ManifestReport:
+    if answer.refused is not None:
+        raise InputError(answer.refused)
+    if answer.values is None:
+        why = f"the manifest's reader was given up: {answer.brought_down}"
+        return ManifestReport("invalid", failures=("manifest.unreadable",), warnings=(why,))
+    return ManifestReport.from_dict(dict(answer.values))
 
 
-def limit_resources(seconds: float, memory_bytes: int = MEMORY_BYTES) -> None:
-    """Limit this process's memory and time, where the system can: for children that read strangers'
-    files.
+def read_file(path: Path, anchors: str, time_stamp_anchors: str, online: bool) -> dict[str, Any]:
+    """Do what `verify` does, with plain values; what the child is asked.
+
+    Raises:
+        InputError: the file cannot be read.
     """
-    try:
-        import resource
-    except ImportError:  # Windows: the parent's time limit is all there is
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    stamping = time_stamp_anchors.encode()
+    return verify(path, anchors.encode(), time_stamp_anchors=stamping, online=online).to_dict()
 
 
-def _child() -> int:
-    request = json.loads(sys.stdin.read())
-    limit_resources(request["seconds"])
-    anchors, stamping = request["anchors"].encode(), request["time_stamp_anchors"].encode()
-    try:
-        if "store" in request:
-            store = base64.b64decode(request["store"])
-            report = verify_store(store, anchors, time_stamp_anchors=stamping)
-        else:
-            path, online = Path(request["path"]), bool(request["online"])
-            report = verify(path, anchors, time_stamp_anchors=stamping, online=online)
-    except InputError as error:
-        sys.stderr.write(str(error))
-        return _CANNOT_READ
-    sys.stdout.write(json.dumps(report.to_dict()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_child())
+def read_store(store: str, anchors: str, time_stamp_anchors: str) -> dict[str, Any]:
+    """Do what `verify_store` does, with plain values and the store in base64."""
+    content, stamping = base64.b64decode(store), time_stamp_anchors.encode()
+    return verify_store(content, anchors.encode(), time_stamp_anchors=stamping).to_dict()

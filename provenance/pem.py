@@ -4,9 +4,10 @@ import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from obverse.errors import ProvenanceError
 
@@ -20,10 +21,12 @@ __all__ = [
     "read_file",
     "read_key",
     "require_in_force",
+    "signed_by_leaf",
 ]
 
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _LEAST_RSA_BITS = 2048
+_EC_HASHES = {"es256": hashes.SHA256(), "es384": hashes.SHA384(), "es512": hashes.SHA512()}
 
 
 def read_file(path: Path) -> bytes:
@@ -127,6 +130,33 @@ def algorithm_of(chain: bytes, shown: object = "the chain") -> str:
         f"the key of {shown} is of a kind that C2PA does not sign with; "
         f"use P-256, P-384, P-521, Ed25519 or RSA of {_LEAST_RSA_BITS} bits or more."
     )
+
+
+def signed_by_leaf(chain: bytes, data: bytes, signature: bytes) -> bool:
+    """Whether the private key of a chain's leaf made a signature, by the algorithm of that key.
+
+    An ECDSA signature may be DER, or r and s side by side as COSE has it.
+
+    Raises:
+        ProvenanceError: C2PA has no algorithm for such a key.
+    """
+    public, algorithm = leaf_of(chain).public_key(), algorithm_of(chain)
+    try:
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            half = (public.curve.key_size + 7) // 8
+            if len(signature) == 2 * half:
+                parts = (signature[:half], signature[half:])
+                signature = encode_dss_signature(*(int.from_bytes(part, "big") for part in parts))
+            public.verify(signature, data, ec.ECDSA(_EC_HASHES[algorithm]))
+        elif isinstance(public, rsa.RSAPublicKey):
+            # RFC 8230: the salt of PS256 is as long as its hash.
+            pss = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
+            public.verify(signature, data, pss, hashes.SHA256())
+        elif isinstance(public, ed25519.Ed25519PublicKey):
+            public.verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def require_in_force(chain: bytes) -> None:

@@ -24,11 +24,12 @@ from obverse.audit.examine import (
     mark_finding,
 )
 from obverse.audit.history import read_history
-from obverse.audit.isolation import Answer, Limits
+from obverse.audit.isolation import Limits
 from obverse.audit.record import Record
 from obverse.clip import Clip
 from obverse.errors import AuditError, InputError, ObverseError
 from obverse.generator.release import release
+from obverse.isolation import Answer
 from obverse.media.audio import write_wav
 from obverse.media.video import VideoWriter, read_frames
 from obverse.provenance.home import HOME_VARIABLE

@@ -1,6 +1,7 @@
 """The report: all that an expert asks for, same record same bytes, no markup let in."""
 
 import dataclasses
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 from audit_records import manifest, record
 
+from obverse.audit import pdf as pdf_module
 from obverse.audit.page import page
 from obverse.audit.pdf import pdf
 from obverse.audit.record import Record, read_record
 from obverse.audit.signing import rendered
-from obverse.audit.timeline import draw, svg
+from obverse.audit.timeline import Text, draw, svg
 from obverse.errors import AuditError, ConfigError
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -180,3 +182,58 @@ def test_the_timeline_puts_seconds_where_they_belong() -> None:
     crowded = draw(record(faces=many))
     assert crowded is not None
     assert crowded.height < 500
+    assert "faces: 40, of which the first 6 are drawn" in crowded.words
+
+
+def test_no_words_of_the_timeline_lie_on_others() -> None:
+    face = record().faces[0]
+    faces = [face | {"number": number} for number in (1, 8, 12, 40)]
+    faces.append(face | {"number": 41, "times": [], "raw": []})
+    timeline = draw(record(faces=faces))
+    assert timeline is not None
+    boxes = []
+    for shape in timeline.shapes:
+        if isinstance(shape, Text):
+            wide = 0.65 * shape.size * len(shape.words)  # of a wide font
+            left = shape.x - {"start": 0, "middle": wide / 2, "end": wide}[shape.anchor]
+            boxes.append((left, left + wide, shape.y - 0.8 * shape.size, shape.y, shape.words))
+    for one, other in itertools.combinations(boxes, 2):
+        apart = one[1] <= other[0] or other[1] <= one[0] or one[3] <= other[2] or other[3] <= one[2]
+        assert apart, (one[4], other[4])
+    on_bands = [box for box in boxes if box[2] > 40 and box[1] > timeline.left]
+    assert not on_bands
+
+
+@pytest.mark.parametrize(
+    ("name", "markup"),
+    [
+        ("plain é ж.mp4", "plain é ж.mp4"),
+        ("a<b>&.mp4", "a&lt;b&gt;&amp;.mp4"),
+        ("讲话.mp4", '<font name="STSong-Light">讲话</font>.mp4'),
+        ("講カメラ", '<font name="HeiseiKakuGo-W5">講カメラ</font>'),
+        (
+            "강의 講",
+            '<font name="HYGothic-Medium">강의</font> <font name="HYGothic-Medium">講</font>',
+        ),
+        ("ab محا.mp4", "ab [U+0645 U+062D U+0627].mp4"),
+        ("of\u202egpm.exe", "of[U+202E]gpm.exe"),
+        ("हि\x00", "[U+0939 U+093F U+0000]"),
+        ("\U00020000", "[U+20000]"),
+    ],
+)
+def test_letters_are_drawn_or_numbered(name: str, markup: str) -> None:
+    pdf_module._register()
+    assert pdf_module._text(name) == markup
+
+
+def test_foreign_names_make_a_report_and_a_note() -> None:
+    plain = record()
+    assert pdf_module._letters_note(plain) == ""
+    foreign = record(exhibit=dict(plain.exhibit) | {"name": "講" * 1500 + " 강의 محا.mp4"})
+    report = pdf(foreign)
+    assert report == pdf(foreign)
+    assert b"HYGothic-Medium" in report
+    assert b"HYGothic-Medium" not in pdf(plain)
+    note = pdf_module._letters_note(foreign)
+    assert "Korean" in note
+    assert "Unicode numbers" in note

@@ -15,6 +15,7 @@ import pytest
 from obverse.clip import Clip
 from obverse.datasets.card import corpus_card
 from obverse.errors import ConfigError, InputError, OutputExistsError
+from obverse.files import write_whole
 from obverse.generator import corpus as module
 from obverse.generator import scenes as scenes_module
 from obverse.generator.corpus import build_corpus
@@ -26,7 +27,6 @@ from obverse.generator.scenes import (
     WORK,
     SceneJob,
     moved_pixels,
-    write_whole,
 )
 from obverse.media.still import read_still
 from obverse.media.video import probe, read_frames
@@ -69,7 +69,8 @@ def _write(job: SceneJob, clip_id: str) -> None:
     )
     (job.folder / clip.path).write_text(clip_id)
     (job.folder / str(clip.mask_path)).write_text("mask")
-    write_whole(job.folder / RECORDS / f"{clip_id}.json", json.dumps(clip.to_row()).encode())
+    (job.folder / RECORDS).mkdir(parents=True, exist_ok=True)
+    write_whole(job.folder / RECORDS / f"{clip_id}.json", json.dumps(clip.to_row()))
 
 
 class _Maker:
@@ -225,7 +226,6 @@ def test_a_clip_without_its_record_is_made_again_and_leavings_are_swept(
     (folder / MASKS / ".draft-ab12cd_9.png").write_text("x")
     (folder / RECORDS / ".draft-ab12cd_9.tmp").write_text("{")
     (folder / ".draft-ab12cd_9.tmp").write_text("{")
-    (folder / ".clips.parquet.ab12cd_9.part").write_text("x")
     again = use(_Maker())
     report = build_corpus(PLAN, folder, workers=1)
     assert sorted(again.asked) == sorted([PLANNED[1], PLANNED[-1]])

@@ -14,12 +14,15 @@ from typing import Any
 import encypher_c2pa
 import pytest
 from authorities import certificate, ocsp_responder, serve, time_stamp_authority
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from PIL import Image
 
 from obverse.clip import Clip
 from obverse.errors import ProvenanceError
+from obverse.provenance import pem
 from obverse.provenance.certificates import Issued
 from obverse.provenance.home import HOME_VARIABLE, data_directory
 from obverse.provenance.identity import (
@@ -326,10 +329,57 @@ def test_a_service_that_fails_is_quoted(picture: Path) -> None:
         (ProvenanceError("the vault is shut."), "the vault is shut"),
         (ConnectionError("no route"), "the signer failed .ConnectionError: no route"),
     ):
-        identity = _from_signer(picture.parent, leaf, _Service(leaf, error))
+        with pytest.raises(ProvenanceError, match=message):
+            _from_signer(picture.parent, leaf, _Service(leaf, error))
+        service = _Service(leaf)
+        identity = _from_signer(picture.parent, leaf, service)
+        service.fails = error
         with pytest.raises(ProvenanceError, match=message):
             _sign(picture, "out.png", identity)
     assert not picture.with_name("out.png").exists()
+
+
+def test_a_service_with_another_key_is_refused_at_once(picture: Path) -> None:
+    leaf, other = MIDDLE.leaf("served"), MIDDLE.leaf("other")
+    for service in (_Service(other), lambda _: b"", lambda data: data):
+        with pytest.raises(ProvenanceError, match=r"not the key .*chain.pem, .* by es256; give"):
+            _from_signer(picture.parent, leaf, service)
+    with pytest.raises(ProvenanceError, match=r"the signer failed .TypeError"):
+        _from_signer(picture.parent, leaf, lambda _: None)
+
+
+_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        (lambda: ec.generate_private_key(ec.SECP256R1()), (ec.ECDSA(hashes.SHA256()),)),
+        (lambda: ec.generate_private_key(ec.SECP384R1()), (ec.ECDSA(hashes.SHA384()),)),
+        (lambda: ec.generate_private_key(ec.SECP521R1()), (ec.ECDSA(hashes.SHA512()),)),
+        (ed25519.Ed25519PrivateKey.generate, ()),
+        (lambda: rsa.generate_private_key(65537, 2048), (_PSS, hashes.SHA256())),
+    ],
+)
+def test_a_signature_is_told_for_every_kind_of_key(make: Any, arguments: tuple[Any, ...]) -> None:
+    key, another = make(), make()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "leaf")])
+    now = datetime.datetime.now(datetime.UTC)
+    chain = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now)
+        .sign(MIDDLE.key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    signature = key.sign(b"words", *arguments)
+    forms = [signature]
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        size = (key.curve.key_size + 7) // 8
+        forms.append(b"".join(n.to_bytes(size, "big") for n in decode_dss_signature(signature)))
+    for form in forms:
+        assert pem.signed_by_leaf(chain, b"words", form)
+        assert not pem.signed_by_leaf(chain, b"other words", form)
+        assert not pem.signed_by_leaf(chain, b"words", form[:-1] + bytes([form[-1] ^ 1]))
+    assert not pem.signed_by_leaf(chain, b"words", another.sign(b"words", *arguments))
 
 
 def test_an_identity_has_one_way_to_sign() -> None:
@@ -401,27 +451,53 @@ def _sign_apart(picture: Path, name: str, identity: SigningIdentity | None) -> t
     return path, done.stderr
 
 
+def _use_apart(folder: Path, key: Pkcs11Key) -> str:
+    """Choose an identity as a user does; return what was said on stderr."""
+    arguments = ["identity", "use", "chain.pem", "--anchors", "root.pem"]
+    arguments += ["--pkcs11", key.module, "--token", key.token, "--label", key.label]
+    done = subprocess.run(
+        [sys.executable, "-c", "from obverse.cli import main; main()", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode != 0) == bool(done.stderr)
+    return done.stderr
+
+
 def test_a_key_in_a_token_signs(picture: Path, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    leaf = MIDDLE.leaf("in a token")
-    _into_token(picture.parent, token, leaf)
+    leaf, folder = MIDDLE.leaf("in a token"), picture.parent
+    _into_token(folder, token, leaf)
+    (folder / "chain.pem").write_bytes(leaf.certificate_pem + MIDDLE.certificate_pem)
+    (folder / "root.pem").write_bytes(ROOT.certificate_pem)
     key = Pkcs11Key(str(_MODULE), token, "signing key", "es256")
-    path, said = _sign_apart(picture, "out.png", _from_signer(picture.parent, leaf, key))
+    identity = dataclasses.replace(_identity(leaf), key=b"", signer=key)
+    path, said = _sign_apart(picture, "out.png", identity)
     assert said == ""
     report = _look(path)
     assert (report.state, report.signer) == ("trusted", "in a token")
 
-    choose_identity(picture.parent / "chain.pem", token=key, anchors=picture.parent / "root.pem")
+    assert _use_apart(folder, key) == ""
     chosen, said = _sign_apart(picture, "chosen.png", None)
     assert said == ""
     assert verify(chosen).state == "trusted"
+
+    before = SigningIdentity.default()
+    other = MIDDLE.leaf("another")
+    (folder / "chain.pem").write_bytes(other.certificate_pem + MIDDLE.certificate_pem)
+    said = _use_apart(folder, key)
+    assert f"key 'signing key' of token {token!r} is not the key of the first" in said
+    assert said.count("\n") == 1
+    assert SigningIdentity.default() == before
 
     for wrong, named in (
         ({"token": "none"}, "'none'"),
         ({"label": "none"}, "'none'"),
         ({"module": "/no.so"}, "no.so"),
     ):
-        other = dataclasses.replace(key, **wrong)
-        absent, said = _sign_apart(picture, "no.png", _from_signer(picture.parent, leaf, other))
+        absent_key = dataclasses.replace(key, **wrong)
+        identity = dataclasses.replace(identity, signer=absent_key)
+        absent, said = _sign_apart(picture, "no.png", identity)
         assert "did not sign" in said
         assert named in said
         assert "Traceback" not in said

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from obverse import isolation
 from obverse.clip import Clip
 from obverse.errors import InputError, ProvenanceError
-from obverse.provenance import isolation
 from obverse.provenance.certificates import development_chain
 from obverse.provenance.home import HOME_VARIABLE
 from obverse.provenance.identity import SigningIdentity

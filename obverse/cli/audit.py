@@ -1,9 +1,6 @@
 """`obverse audit`: one clip's verdict, and the report that an expert can file."""
 
-import contextlib
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +10,7 @@ import click
 from obverse.cli.inspect import printable, read_roots
 from obverse.cli.progress import progress_bar
 from obverse.errors import AuditError, ConfigError, OutputExistsError
+from obverse.files import write_whole
 from obverse.media.container import require_file
 
 if TYPE_CHECKING:
@@ -231,26 +229,13 @@ def _write(output: Path, made: "Record", *, sign: bool) -> None:
     content = rendered(made, output.suffix.lower())
     store = signed(content, made, output.name) if sign else None
     try:
-        _put(output, content)
+        write_whole(output, content)
         if store is not None:
-            _put(beside(output), store)
+            write_whole(beside(output), store)
         elif beside(output).exists():
             beside(output).unlink()  # of the report that was overwritten
     except OSError as error:
         raise AuditError(f"{output} cannot be written ({error.strerror}).") from error
-
-
-def _put(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _lines(made: "Record") -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import click
 
 from obverse.cli.progress import progress_bar
 from obverse.errors import ConfigError, OutputExistsError
+from obverse.files import write_whole
 
 if TYPE_CHECKING:
     from obverse.clip import Clip
@@ -335,7 +336,7 @@ def card(table: Path, output: Path | None, force: bool, as_json: bool) -> None:
         _require_free(output, force)
     text = set_card(table)
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text)
     if as_json:
         click.echo(json.dumps({"table": str(table), "card": text}))
     elif output is None:

@@ -7,6 +7,7 @@ import click
 
 from obverse.cli.eval_scores import judged_of
 from obverse.errors import ConfigError, OutputExistsError
+from obverse.files import write_whole
 
 __all__ = ["matrix"]
 
@@ -98,9 +99,7 @@ def matrix(
     )
     found = matrix_of(tables["--trained-on"], tables["--left-out"], every, by=by, seed=seed)  # type: ignore[arg-type]
     if output is not None:
-        part = output.with_name(f".{output.name}.part")
-        part.write_text(matrix_csv(found), encoding="utf-8")
-        part.replace(output)
+        write_whole(output, matrix_csv(found))
     click.echo(json.dumps(found.to_json()) if as_json else format_matrix(found))
 
 

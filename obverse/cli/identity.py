@@ -83,9 +83,9 @@ def use(
     """Sign with your own certificate from now on: CHAIN is PEM, the leaf first.
 
     The key stays where it is: in a file that is read at each start, or in a token, whose PIN is
-    taken from OBVERSE_PKCS11_PIN.
+    taken from OBVERSE_PKCS11_PIN. It must be the leaf's: a token is asked for a signature to see.
 
-    Exit codes: 0 done; 2 a file does not fit, and nothing was changed.
+    Exit codes: 0 done; 2 a file or a key does not fit, and nothing was changed.
 
     \b
     Example:
@@ -106,7 +106,6 @@ def use(
                 "a key in a token is named by --pkcs11, --token and --label together."
             )
         card = Pkcs11Key(module, token, label, pem.algorithm_of(pem.read_chain(chain), chain))
-        card(b"obverse")  # the PIN and the labels are tried before anything is changed
     choose_identity(chain, key=key, token=card, anchors=anchors)
     _tell(as_json)
 
@@ -138,7 +137,7 @@ def tsa(url: str, anchors: Path | None, as_json: bool) -> None:
 @identity.command("rotate")
 @_JSON
 def rotate(as_json: bool) -> None:
-    """Replace the development identity by a new one and destroy the old one's keys.
+    """Replace the development identity by a new one and delete the old one's keys.
 
     Exit codes: 0 done; 2 could not be done, such as where your own certificate signs.
 

@@ -1,15 +1,14 @@
 """`obverse recover`: the manifest of a clip that lost it."""
 
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
 from obverse.cli.inspect import printable
 from obverse.errors import ConfigError, OutputExistsError, ProvenanceError
+from obverse.files import write_whole
 
 __all__ = ["recover"]
 
@@ -128,16 +127,9 @@ def _label(label: object) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    draft = None
     try:
-        handle, draft = tempfile.mkstemp(prefix=".manifest-", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
+        write_whole(path, content)
     except OSError as error:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
         raise ProvenanceError(
             f"{path} cannot be written ({error.strerror}); give another place with -o."
         ) from error

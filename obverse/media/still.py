@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from obverse.errors import ConfigError, InputError
+from obverse.files import write_whole
 from obverse.media.container import require_file
 
 __all__ = ["decode_still", "read_still", "write_still"]
@@ -150,6 +151,4 @@ def write_still(path: Path, image: npt.NDArray[np.uint8]) -> None:
     options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "PNG": {}}[kind]
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, kind, **options)
-    path.write_bytes(
-        encoded.getvalue()
-    )  # only a picture that could be encoded replaces what was there
+    write_whole(path, encoded.getvalue())
