@@ -1,6 +1,8 @@
 """Backbones: any timm model by name, pretrained by choice, trained wholly or in part."""
 
+import contextlib
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ __all__ = [
     "build_backbone",
     "choose_trained",
     "feature_count",
+    "seen_late",
 ]
 
 Tune = Literal["all", "norms", "head"]
@@ -132,6 +135,37 @@ def begin_with(backbone: nn.Module, file: Path) -> None:
     if not alike:
         raise WeightsError(f"{file} holds weights of another architecture than the backbone's.")
     backbone.load_state_dict({name: given[name] for name in wanted})
+
+
+@contextlib.contextmanager
+def seen_late(backbone: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """See what enters a backbone's last block while it runs.
+
+    There the pictures' kind still shows, which the last layers forget where it does not matter to
+    their judgement.
+
+    Yields:
+        A list, which gets the mean and the spread of each channel `[N, 2 D]` of every batch that
+        runs through; nothing of a backbone that has no blocks.
+    """
+    found: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        del module
+        values = inputs[0]
+        places = (2, 3) if values.dim() == 4 else (1,)  # a picture's, or a transformer's tokens
+        mean, spread = values.mean(dim=places), values.std(dim=places)
+        found.append(torch.cat([mean, spread], dim=1))
+
+    blocks = getattr(backbone, "blocks", None)
+    if not isinstance(blocks, nn.Sequential | nn.ModuleList) or len(blocks) < 2:
+        yield found
+        return
+    hook = blocks[-1].register_forward_pre_hook(keep)
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def feature_count(backbone: nn.Module, size_px: int) -> int:

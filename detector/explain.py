@@ -23,7 +23,7 @@ from obverse.faces.landmarks import FaceReader
 from obverse.media.still import write_still
 from obverse.media.video import read_moments
 
-__all__ = ["Explanation", "explain_film"]
+__all__ = ["Explanation", "explain_film", "localise"]
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -100,13 +100,7 @@ def explain_film(
 def _row(
     one: ScoredTrack, worst: npt.NDArray[np.intp], heats: Sequence[Floats], mask: Image | None
 ) -> dict[str, Any]:
-    found: list[Localisation] = []
-    for window, heat in zip(worst, heats, strict=True):
-        if mask is not None:
-            middle = one.windows.crops[window][len(one.windows.crops[window]) // 2]
-            truth = mask_in_crop(mask, one.track.squares[middle], len(heat))
-            if (score := localisation(heat, truth)) is not None:
-                found.append(score)
+    found = [] if mask is None else _compared(one, worst, heats, mask)
     row: dict[str, Any] = {
         "raw": float(one.raw.mean()),
         "box": np.median(one.track.boxes, axis=0).round(1).tolist(),
@@ -117,14 +111,48 @@ def _row(
         "localisation": None,
     }
     if found:
-        row["localisation"] = {
-            "auc": float(np.mean([each.auc for each in found])),
-            "hit": float(np.mean([each.hit for each in found])),
-            "iou": float(np.mean([each.iou for each in found])),
-            "mask_share": float(np.mean([each.share for each in found])),
-            "windows": len(found),
-        }
+        row["localisation"] = _means(found)
     return row
+
+
+def localise(one: ScoredTrack, network: Detector, mask: Image) -> dict[str, float] | None:
+    """Return how well a detector finds what of a face is synthetic, over its worst windows.
+
+    Args:
+        one: the face.
+        network: the detector that scored it.
+        mask: the clip's true mask `[H, W]`, 255 = synthetic.
+
+    Returns:
+        Means of the fields of `Localisation`; None where the mask parts no crop.
+    """
+    worst = np.argsort(-one.raw, kind="stable")[:WORST]
+    heats = [heat_map(network, one.windows.inputs, int(window)) for window in worst]
+    found = _compared(one, worst, heats, mask)
+    return _means(found) if found else None
+
+
+def _compared(
+    one: ScoredTrack, worst: npt.NDArray[np.intp], heats: Sequence[Floats], mask: Image
+) -> list[Localisation]:
+    """Compare heat maps with the true mask, where it parts the crop."""
+    found = []
+    for window, heat in zip(worst, heats, strict=True):
+        middle = one.windows.crops[window][len(one.windows.crops[window]) // 2]
+        truth = mask_in_crop(mask, one.track.squares[middle], len(heat))
+        if (score := localisation(heat, truth)) is not None:
+            found.append(score)
+    return found
+
+
+def _means(found: Sequence[Localisation]) -> dict[str, float]:
+    return {
+        "auc": float(np.mean([each.auc for each in found])),
+        "hit": float(np.mean([each.hit for each in found])),
+        "iou": float(np.mean([each.iou for each in found])),
+        "mask_share": float(np.mean([each.share for each in found])),
+        "windows": len(found),
+    }
 
 
 def _timeline(scored: Sequence[ScoredTrack], folder: Path, name: str) -> list[str]:

@@ -74,7 +74,7 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
 
     The inputs are what a recipe cuts: `crops` `[N, S, S, 3]` or `[N, T, S, S, 3] uint8 RGB`, for
     `sync` also `sound` `[N, L] int16`; the outputs are `logits` `[N]`, positive = synthetic, and
-    `features` `[N, D]`, by which they were judged.
+    `features` `[N, D]`, by which familiarity is judged.
 
     A fusion becomes `NAME.json`, beside an exported detector `NAME-0.onnx` and so on for each of
     its members.

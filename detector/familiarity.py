@@ -2,10 +2,9 @@
 
 A calibration speaks for faces like its own. A network gives a score for any picture, and for one of
 a kind that it never met the score means nothing, however sure. Such pictures lie far from all
-known ones among the features that the last layer judges (Sun, Ming, Zhu and Li,
-"Out-of-distribution detection with deep nearest neighbors", 2022); what is far is set by how far
-the calibration's own people lie from one another (conformal anomaly detection: Laxhammar and
-Falkman 2014).
+known ones among the network's features of length 1 (Sun, Ming, Zhu and Li, "Out-of-distribution
+detection with deep nearest neighbors", 2022); what is far is set by how far the calibration's own
+people lie from one another (conformal anomaly detection: Laxhammar and Falkman 2014).
 """
 
 import base64
@@ -33,7 +32,7 @@ _STEPS = 16  # to a standard deviation, in which faces are kept: 8 bits reach to
 class Familiarity:
     """The calibration's faces, one a clip, and how far apart people are in them."""
 
-    centre: Floats  # [D] mean of each feature
+    centre: Floats  # [D] mean of each feature, of faces scaled to length 1
     spread: Floats  # [D] its standard deviation
     faces: npt.NDArray[np.int8]  # [N, D] sixteenths of a standard deviation from the centre
     distances: Floats  # [N] of each face from the nearest of other people, rising
@@ -48,7 +47,7 @@ class Familiarity:
         """
         if len(set(people)) < FEWEST_PEOPLE:
             return None
-        values = np.stack([np.asarray(each, np.float64) for each in features])
+        values = np.stack([_scaled(each) for each in features])
         # To the precision in which they are kept, so that a copy read back says the same.
         centre = values.mean(axis=0).astype(np.float32).astype(np.float64)
         spread = values.std(axis=0)
@@ -64,9 +63,9 @@ class Familiarity:
         ]
         return dataclasses.replace(made, distances=np.sort(far))
 
-    def _distance(self, features: npt.NDArray[Any], faces: npt.NDArray[np.int8]) -> float:
+    def _distance(self, features: Floats, faces: npt.NDArray[np.int8]) -> float:
         """Return the mean distance from the nearest faces, in standard deviations of a feature."""
-        own = (np.asarray(features, np.float64) - self.centre) / self.spread
+        own = (features - self.centre) / self.spread
         apart = np.sqrt(np.square(own - faces / _STEPS).mean(axis=1))
         return float(np.sort(apart)[:NEIGHBOURS].mean())
 
@@ -76,7 +75,7 @@ class Familiarity:
         Args:
             features: `[D]` of a face, the mean over its windows.
         """
-        far = self._distance(features, self.faces)
+        far = self._distance(_scaled(features), self.faces)
         farther = len(self.distances) - int(np.searchsorted(self.distances, far, side="left"))
         return (1 + farther) / (1 + len(self.distances))
 
@@ -107,6 +106,12 @@ class Familiarity:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"a calibration is damaged ({error}); calibrate again.") from error
         return cls(centre=centre, spread=spread, faces=faces, distances=distances)
+
+
+def _scaled(features: npt.NDArray[Any]) -> Floats:
+    """Return features at length 1: how strong they are tells how sure a network is, not of what."""
+    values = np.asarray(features, np.float64)
+    return np.asarray(values / max(1e-12, float(np.linalg.norm(values))))
 
 
 def _packed(values: npt.NDArray[Any]) -> str:

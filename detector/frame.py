@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from obverse.clip import Judged
-from obverse.detector.backbone import Pixels, build_backbone, choose_trained, feature_count
+from obverse.detector.backbone import (
+    Pixels,
+    build_backbone,
+    choose_trained,
+    feature_count,
+    seen_late,
+)
 from obverse.detector.config import TrainConfig
 from obverse.detector.crops import FaceTrack, FilmFaces
 from obverse.detector.kind import Batch, Example, Look, Sample, Windows, soft_loss
@@ -49,9 +55,10 @@ class FrameNet(nn.Module):
         return logits.flatten() * (16.0 if self.hypersphere else 1.0)
 
     def look(self, crops: torch.Tensor) -> Look:
-        """Return logits and features."""
-        features = self.features(crops)
-        return Look(self.judge(features), features)
+        """Return logits, and what enters the last block."""
+        with seen_late(self.backbone) as late:
+            features = self.features(crops)
+        return Look(self.judge(features), late[0] if late else features)
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Return logits `[N]`, positive = synthetic."""

@@ -88,7 +88,7 @@ class Look(NamedTuple):
     """What a network says of N windows."""
 
     logits: torch.Tensor  # [N] positive = synthetic
-    features: torch.Tensor  # [N, D] what they were judged by
+    features: torch.Tensor  # [N, D] what familiarity is judged by: see `familiarity`
 
 
 @runtime_checkable

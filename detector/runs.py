@@ -88,8 +88,8 @@ class Detector:
         return _probabilities(np.concatenate(found) if found else np.zeros(0))
 
     def probabilities_and_features(self, inputs: Arrays) -> tuple[Floats, Floats | None]:
-        """Return raw scores as `probabilities` does, and what of N windows they were judged by,
-        `[N, D]`; None where the detector shows no features.
+        """Return raw scores as `probabilities` does, and the features of N windows by which faces
+        are familiar, `[N, D]`; None where the detector shows none.
         """
         if self.look is None or not len(inputs[0]):
             return self.probabilities(inputs), None

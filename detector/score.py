@@ -73,7 +73,7 @@ class ScoredTrack:
     track: FaceTrack
     windows: Windows
     raw: npt.NDArray[np.float64]  # [N] of the windows
-    features: npt.NDArray[np.float64] | None = None  # [D] what they were judged by, their mean
+    features: npt.NDArray[np.float64] | None = None  # [D] their mean, by which it is familiar
 
     @property
     def domain(self) -> Domain:

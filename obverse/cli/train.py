@@ -4,14 +4,16 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from obverse.cli.progress import Tell, progress_bar
+from obverse.clip import Clip
 from obverse.datasets.table import read_clips
+from obverse.errors import ConfigError
 
 __all__ = ["train"]
 
@@ -155,7 +157,6 @@ def detector(
     from obverse.detector.config import preset
     from obverse.detector.pristine import clips_of_folder
     from obverse.detector.train import train as train_detector
-    from obverse.errors import ConfigError
 
     if kind == "fusion":
         _fusion(data, members, output, crops, workers, force, as_json, **settings)
@@ -172,12 +173,7 @@ def detector(
         raise ConfigError(
             f"{data} is a folder; a detector of kind {kind} needs a table of clips of both labels."
         )
-    clips = list(clips_of_folder(data) if folder else read_clips(data))
-    if strange := set(left_out) - {clip.method for clip in clips}:
-        raise ConfigError(
-            f"--leave-out names {', '.join(sorted(strange))}, of which {data} has no clips."
-        )
-    clips = [clip for clip in clips if clip.method not in left_out]
+    clips = _without(clips_of_folder(data) if folder else read_clips(data), left_out, data)
     if blend_too is not None:
         if not config.blends:
             raise ConfigError("--blend-too gives pictures to blend; give --blends a share as well.")
@@ -254,6 +250,20 @@ def _fusion(
         click.echo(f"{output}: {said}")
 
 
+def _without(clips: Iterable[Clip], left_out: Sequence[str], data: Path) -> list[Clip]:
+    """Return the clips of all methods but some.
+
+    Raises:
+        ConfigError: there is no clip of one of them.
+    """
+    clips = list(clips)
+    if strange := set(left_out) - {clip.method for clip in clips}:
+        raise ConfigError(
+            f"--leave-out names {', '.join(sorted(strange))}, of which {data} has no clips."
+        )
+    return [clip for clip in clips if clip.method not in left_out]
+
+
 @contextlib.contextmanager
 def _bars() -> Iterator[Callable[[str, int, int], None]]:
     """Give a function to be told how far each part of the work is, a bar for each."""
@@ -285,6 +295,13 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
     show_default=True,
     help="How raw scores become probabilities.",
 )
+@click.option(
+    "--leave-out",
+    "left_out",
+    multiple=True,
+    metavar="METHOD",
+    help="A generator method that the detector cannot see by what it looks at; may be repeated.",
+)
 @click.option("--crops", type=click.Path(path_type=Path), help="Where crops are kept.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes that cut crops.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -293,6 +310,7 @@ def calibration(
     data: Path,
     split: str,
     method: str,
+    left_out: tuple[str, ...],
     crops: Path | None,
     workers: int,
     as_json: bool,
@@ -305,13 +323,15 @@ def calibration(
     Example:
 
         obverse train calibration run --data ours/clips.parquet --split all
+
+        obverse train calibration sync --data corpus/clips.parquet --leave-out talk
     """
     from obverse.detector.calibrate import calibrate
 
     with _bars() as progress:
         made = calibrate(
             run,
-            read_clips(data),
+            _without(read_clips(data), left_out, data),
             data.parent,
             split=None if split == "all" else split,  # type: ignore[arg-type]
             method=method,  # type: ignore[arg-type]
@@ -377,7 +397,6 @@ def motion(
 
         obverse train motion --videos clips/ -o run
     """
-    from obverse.errors import ConfigError
     from obverse.generator.train_motion import TrainMotionConfig
     from obverse.generator.train_motion import train as train_motion
 
