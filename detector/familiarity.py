@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from obverse.errors import InputError
+from obverse.errors import ConfigError, InputError
 
 __all__ = ["FEWEST_PEOPLE", "STRANGE", "Familiarity"]
 
@@ -74,7 +74,15 @@ class Familiarity:
 
         Args:
             features: `[D]` of a face, the mean over its windows.
+
+        Raises:
+            ConfigError: the detector shows other features than the calibration's did.
         """
+        if np.shape(features) != self.centre.shape:
+            raise ConfigError(
+                f"the calibration is of {len(self.centre)} features and this detector shows "
+                f"{len(features)}; calibrate it again with obverse train calibration."
+            )
         far = self._distance(_scaled(features), self.faces)
         farther = len(self.distances) - int(np.searchsorted(self.distances, far, side="left"))
         return (1 + farther) / (1 + len(self.distances))

@@ -139,7 +139,8 @@ class SyncNet(nn.Module):
 
     def look(self, crops: torch.Tensor, sound: torch.Tensor) -> Look:
         """Return logits, how much better the wrong shifts fit than the right one, and features:
-        what the lips and the voice are like on average.
+        what the lips are like on average. Of the voice nothing: it tells who speaks, and a
+        calibration knows few voices.
         """
         lips, voice = self.see(crops), self.hear(sound)
         alike = self.compare(lips, voice) / TEMPERATURE
@@ -147,7 +148,7 @@ class SyncNet(nn.Module):
         right = alike[:, middle - NEAR : middle + NEAR + 1].amax(1)
         wrong = torch.cat([alike[:, : middle - BLURRED], alike[:, middle + BLURRED + 1 :]], dim=1)
         logits = torch.logsumexp(wrong, dim=1) - math.log(wrong.shape[1]) - right
-        return Look(logits, torch.cat([lips.mean(dim=1), voice.mean(dim=1)], dim=1))
+        return Look(logits, lips.mean(dim=1))
 
     def forward(self, crops: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
         """Return logits `[N]`, positive = the sound is another's."""

@@ -7,7 +7,7 @@ import pytest
 
 from obverse.detector.calibration import Calibration
 from obverse.detector.familiarity import FEWEST_PEOPLE, STRANGE, Familiarity
-from obverse.errors import InputError
+from obverse.errors import ConfigError, InputError
 
 PEOPLE, CLIPS, FEATURES = 40, 3, 24
 ELSEWHERE = np.where(np.arange(FEATURES) < 8, 5.0, 0.0)  # what other cameras would add
@@ -72,6 +72,8 @@ def test_it_comes_back_from_json() -> None:
     for face in faces(rng, 5):
         assert back.p_value(face) == made.p_value(face)
         assert back.p_value(3 * face) == pytest.approx(made.p_value(face))  # length tells nothing
+    with pytest.raises(ConfigError, match="24 features and this detector shows 8; calibrate"):
+        back.p_value(np.zeros(8))
     with pytest.raises(InputError, match="damaged"):
         Familiarity.from_json({**made.to_json(), "count": 7})
     with pytest.raises(InputError, match="damaged"):
