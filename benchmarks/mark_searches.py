@@ -47,7 +47,10 @@ _STRETCHES = 8  # of each film, spread over its length
 _STRETCH_FRAMES = 16  # consecutive
 _FILM_PX = 540  # short side of what is kept of a film: twice what the search looks at
 _CROP_MIN_PX = 64
-_ASPECT_MAX = 3.0
+_ASPECT_MAX = 3.0  # of a crop
+_SEARCHED_ASPECT_MAX = (
+    4  # of what is searched: a longer picture is refused as it cannot hold a mark
+)
 _SHORT_PX = (128, 720)  # short side of what is searched
 _FRAMES = (1, 2, 4, 8, 16)
 _FOREIGN_EVERY = 8
@@ -162,6 +165,8 @@ class Sources:
         scale = short / min(cut_width, cut_height)
         # One search in two is also squeezed, as a careless editor would.
         squeeze = math.exp(rng.uniform(-0.2, 0.2)) if rng.random() < 0.5 else 1.0
+        to_width = max(_CROP_MIN_PX, round(cut_width * scale * squeeze))
+        to_height = max(_CROP_MIN_PX, round(cut_height * scale / squeeze))
         return Draw(
             search,
             kind,
@@ -172,8 +177,8 @@ class Sources:
             int(rng.integers(height - cut_height + 1)),
             cut_width,
             cut_height,
-            max(_CROP_MIN_PX, round(cut_width * scale * squeeze)),
-            max(_CROP_MIN_PX, round(cut_height * scale / squeeze)),
+            min(to_width, _SEARCHED_ASPECT_MAX * to_height),
+            min(to_height, _SEARCHED_ASPECT_MAX * to_width),
             str(rng.choice(list(_FLIPS))),
         )
 
