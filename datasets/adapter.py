@@ -66,7 +66,7 @@ class Findings:
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def note(self, kind: str, name: str) -> None:
-        """Count a file of a kind, such as `listed but not here`."""
+        """Count a file of a kind, such as `listed but not here`; one that cannot be read by why."""
         self.counts[kind] += 1
         named = self.examples.setdefault(kind, [])
         if len(named) < _EXAMPLES:
@@ -74,12 +74,19 @@ class Findings:
 
     def sentences(self) -> list[str]:
         """Say what was found, a sentence a kind."""
-        return [
+        return [self._sentence(kind, count) for kind, count in sorted(self.counts.items())]
+
+    def _sentence(self, kind: str, count: int) -> str:
+        if kind == UNREADABLE:
+            more = count - 1
+            rest = f"; {more} more clip{'s' * (more > 1)} cannot be read either" if more else ""
+            return self.examples[kind][0].removesuffix(".") + rest
+        return (
             f"{count} clip{'s' * (count > 1)} {kind}, such as {', '.join(self.examples[kind][:2])}"
-            for kind, count in sorted(self.counts.items())
-        ]
+        )
 
 
+UNREADABLE = "that cannot be read"  # noted with sentences that say why
 ABSENT = "listed but not here"
 UNLISTED = "here but in no label file"
 REPEATED = "listed again"

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from obverse.clip import Clip
-from obverse.datasets.adapter import Findings
+from obverse.datasets.adapter import UNREADABLE, Findings
 from obverse.datasets.footage import Footage
 from obverse.datasets.table import clip_path
 from obverse.errors import InputError
 from obverse.media.video import probe
 
-__all__ = ["UNREADABLE", "probe_footage", "read_each", "with_readings"]
+__all__ = ["probe_footage", "read_each", "with_readings"]
 
-UNREADABLE = "that cannot be read"
 _AHEAD = 8  # files in flight for each thread
 
 Reading = dict[str, Any]  # JSON
@@ -122,7 +121,7 @@ def with_readings(
     fields = ("sha256", "fps", "frames", "width", "height")
     for clip, reading in read_each(clips, folder, read, kept=kept, workers=workers):
         if "error" in reading:
-            findings.note(UNREADABLE, f"{clip.path} ({reading['error']})")
+            findings.note(UNREADABLE, reading["error"])
             yield clip
         else:
             yield clip.replace(**{name: reading[name] for name in fields if name in reading})
@@ -152,6 +151,6 @@ def _read(
             return False, dict(known)
         return True, {"mark": mark, **read(clip, folder)}
     except OSError as error:
-        return False, {"error": f"{clip.path} cannot be opened ({error.strerror})"}
+        return False, {"error": f"{clip_path(clip, folder)} cannot be opened ({error.strerror})"}
     except InputError as error:
         return False, {"error": str(error)}

@@ -120,6 +120,27 @@ def test_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
+def test_films_that_cannot_be_read_are_an_exit_code_and_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film(tmp_path / "real/1.mp4")
+    (tmp_path / "fake").mkdir()
+    for name in ("1.mp4", "2.mp4", "3.mp4"):
+        (tmp_path / "fake" / name).write_bytes(b"no film at all" * 99)
+    table = tmp_path / "clips.parquet"
+    folders = ("--pristine", tmp_path / "real", "--synthetic", tmp_path / "fake")
+    index = ("data", "index", "folders", *folders, "-o", table, "--splits", "none")
+    assert run(*index, "--hash", "--probe") == 1
+    answer = capsys.readouterr()
+    assert "4 clips (1 pristine, 3 synthetic" in answer.out
+    (said,) = [line for line in answer.err.splitlines() if line.startswith("obverse: ")]
+    assert said.startswith(f"obverse: {tmp_path / 'fake/1.mp4'} cannot be read as video or sound (")
+    assert said.endswith("; 2 more clips cannot be read either")
+    assert (said.count("1.mp4"), said.count("(")) == (1, 1)
+    assert len(read_clips(table)) == 4
+    assert run(*index, "--force") == 0  # no file is opened
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

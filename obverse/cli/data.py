@@ -126,7 +126,8 @@ def index(
     """Write a table of the clips of SET, which lies in DIR as its publisher laid it out.
 
     Nothing is moved, and no film is opened unless --hash or --probe asks for it; a run of these
-    that was stopped goes on where it was. `obverse data sets` lists the names.
+    that was stopped goes on where it was. `obverse data sets` lists the names. Exit code 1: the
+    table is written, and a film cannot be read.
 
     \b
     Example:
@@ -134,7 +135,7 @@ def index(
       obverse data index folders --pristine real --synthetic fake -o clips.parquet
       obverse data index csv list.csv -o clips.parquet
     """
-    from obverse.datasets.adapter import Place
+    from obverse.datasets.adapter import UNREADABLE, Place
     from obverse.datasets.catalogue import adapter_named
     from obverse.datasets.index import IndexConfig, index_set
 
@@ -168,6 +169,8 @@ def index(
             err=True,
         )
     _show_index(name, report, as_json)
+    if report.findings.counts[UNREADABLE]:
+        sys.exit(1)
 
 
 def _keep(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
