@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,14 @@ def _cut(
     return {name: load_faces(path) for name, path in kept.items()}
 
 
+def _told(clips: Sequence[Clip], progress: Progress | None) -> Iterator[Clip]:
+    """Yield clips to score, and tell of each when it is done with."""
+    for done, clip in enumerate(clips, start=1):
+        yield clip
+        if progress is not None:
+            progress("scores", done, len(clips))
+
+
 def _chosen(clips: Sequence[Clip], split: Split | None) -> list[Clip]:
     found = [clip for clip in clips if split is None or clip.split == split]
     if not found:
@@ -124,7 +132,7 @@ def calibrate(
         method: platt, temperature or isotonic.
         crops: where crops are kept.
         workers: processes that cut crops.
-        progress: told about clips read.
+        progress: told about clips read and scored.
 
     Raises:
         ConfigError: too few clips of a label have a score.
@@ -143,7 +151,7 @@ def calibrate(
         faces = _cut(chosen, folder, detector, store, workers, progress)
         seen = [
             (clip, face)
-            for clip in chosen
+            for clip in _told(chosen, progress)
             if clip.id in faces and (face := _deciding(faces[clip.id], detector)) is not None
         ]
         made = _fit(seen, detector.judges, method, about)
@@ -163,7 +171,7 @@ def _evidence(
     faces = [_cut(clips, folder, member, store, workers, progress) for member in members]
     fusion = Fusion("", tuple(members), tuple(1.0 for _ in members), 0.0, None)
     rows, found = [], []
-    for clip in clips:
+    for clip in _told(clips, progress):
         scored = [
             score_tracks(faces[number][clip.id], member) if clip.id in faces[number] else []
             for number, member in enumerate(members)
@@ -210,7 +218,7 @@ def train_fusion(
         force: overwrite a finished run.
         crops: where crops are kept.
         workers: processes that cut crops.
-        progress: told about clips read.
+        progress: told about clips read and scored.
 
     Raises:
         ConfigError: fewer than two members, one that is not calibrated, or too few clips.

@@ -1,6 +1,7 @@
 """Training, export and scoring from the command line: stdout is data, the exit code is true."""
 
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -35,6 +36,8 @@ def test_train_export_then_detect(
     report = json.loads(captured.out)
     assert report["clips"] == {"train": 6, "val": 2}
     assert "not calibrated" in captured.err
+    bars = re.findall(r"(\w+): 100%", captured.err)  # each closed when its work is done
+    assert list(dict.fromkeys(bars)) == ["cut", "train"]
     assert run(train) == 2
     assert "--force" in capsys.readouterr().err
 

@@ -17,6 +17,15 @@ from obverse.errors import ConfigError
 
 __all__ = ["train"]
 
+# What the parts of the work count: how their bars are called, and of what they count one.
+_PARTS = {
+    "clips": ("cut", "clip"),
+    "scores": ("score", "clip"),
+    "steps": ("train", "step"),
+    "videos": ("read", "video"),
+    "shards": ("prepare", "shard"),
+}
+
 
 @click.group()
 def train() -> None:
@@ -266,14 +275,25 @@ def _without(clips: Iterable[Clip], left_out: Sequence[str], data: Path) -> list
 
 @contextlib.contextmanager
 def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function to be told how far each part of the work is, a bar for each."""
+    """Give a function to be told how far each part of the work is, one bar after the other.
+
+    A bar is closed when its part is done or the next one begins; a part that comes again, such as
+    the crops of a fusion's next member, has a bar of its own.
+    """
     bars: dict[str, Tell] = {}
     with contextlib.ExitStack() as stack:
 
+        def close() -> None:
+            bars.clear()
+            stack.close()
+
         def progress(what: str, done: int, total: int) -> None:
             if what not in bars:
-                bars[what] = stack.enter_context(progress_bar("train", what))
+                close()
+                bars[what] = stack.enter_context(progress_bar(*_PARTS[what]))
             bars[what](done, total)
+            if done >= total:
+                close()
 
         yield progress
 
