@@ -121,6 +121,13 @@ class Footage:
         """Return its place, for messages."""
         return str(self.path) if self.member is None else f"{self.path}/{self.member}"
 
+    def without_place(self, sentence: str) -> str:
+        """Return what is said of it without its place, for a line that begins with that."""
+        for start in (f"{self} ", f"{self}: ", f"{self}/", f"{self.path}/"):
+            if sentence.startswith(start):
+                return sentence[len(start) :]
+        return sentence
+
     @property
     def form(self) -> Form:
         """What it is.

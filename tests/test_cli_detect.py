@@ -61,6 +61,11 @@ def test_train_export_then_detect(
     capsys.readouterr()
     assert run([*detect, "--split", "val"]) == 0
     assert "AUC" in capsys.readouterr().out
+    assert run([*detect, "--split", "test"]) == 1
+    (damaged,) = [line for line in capsys.readouterr().out.splitlines() if "error: " in line]
+    assert damaged.startswith("damaged.mp4  error: ")
+    assert damaged.count("damaged.mp4") == 1
+    assert str(film_table.parent) not in damaged
     film = film_table.parent / "pristine0.mp4"
     why = tmp_path / "why"
     assert run(["detect", str(film), "--run", str(model), "--json", "--explain", str(why)]) == 0

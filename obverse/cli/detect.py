@@ -10,7 +10,7 @@ import click
 
 from obverse.cli.progress import progress_bar
 from obverse.clip import Clip, Score
-from obverse.datasets.footage import Footage, Source
+from obverse.datasets.footage import Footage, Source, footage_at
 from obverse.datasets.table import read_clips, write_scores
 from obverse.datasets.walk import PICTURES
 from obverse.errors import InputError, ObverseError, OutputExistsError
@@ -112,8 +112,8 @@ def detect(
     if output is not None:
         write_scores(output, _once(scores), force=force)
     folder = Path() if table is None else table.parent
+    places = [Footage.of(clip, folder) for clip in clips] or [footage_at(path) for path in films]
     if explain is not None:
-        places: list[Source] = [Footage.of(clip, folder) for clip in clips] or list(films)
         masks = [folder / c.mask_path if c.mask_path else None for c in clips] or [None] * len(
             films
         )
@@ -128,20 +128,21 @@ def detect(
         answer = {"scores": rows, "summary": summary.to_json() if summary else None}
         click.echo(json.dumps(answer))
     else:
-        _print(paths, scores, summary, rows)
+        _print(paths, places, scores, summary, rows)
     if any(item.status != "ok" for item in scores):
         sys.exit(1)
 
 
 def _print(
     paths: Sequence[str],
+    places: Sequence[Footage],
     scores: Sequence[Score],
     summary: Summary | None,
     rows: Sequence[dict[str, Any]],
 ) -> None:
-    for path, item, row in zip(paths, scores, rows, strict=True):
+    for path, place, item, row in zip(paths, places, scores, rows, strict=True):
         if item.score is None:
-            click.echo(f"{path}  {item.status}: {item.reason}")
+            click.echo(f"{path}  {item.status}: {place.without_place(item.reason or '')}")
             continue
         said = f"{path}  {item.score:.3f}"
         if item.verdict is not None:
