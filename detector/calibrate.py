@@ -11,7 +11,7 @@ from torch import nn
 
 from obverse.clip import Clip, Judged, Split
 from obverse.datasets.footage import Footage
-from obverse.detector.calibration import FEWEST, Calibration, Method
+from obverse.detector.calibration import FEWEST, Calibration, Method, require_enough
 from obverse.detector.config import TrainConfig
 from obverse.detector.crop_store import CutJob, cut_many, load_faces
 from obverse.detector.crops import FilmFaces
@@ -135,19 +135,21 @@ def calibrate(
         progress: told about clips read and scored.
 
     Raises:
-        ConfigError: too few clips of a label have a score.
+        ConfigError: there are too few clips of a label, or too few of them have a score.
     """
     chosen = _chosen(clips, split)
     store = crops or run / "crops"
     about = {"clips": f"the {split} split of a table" if split else "a table"}
     if is_fusion(run):
         fusion = load_fusion(run)
+        require_enough([clip.synthetic_in(fusion.judges) for clip in chosen])
         table, found = _evidence(fusion.members, chosen, folder, store, workers, progress)
         raw = [fusion.raw(row.tolist()) for row in table]
         labels = [clip.synthetic_in(fusion.judges) for clip in found]
         made = Calibration.fit(raw, labels, method=method, about=about)
     else:
         detector = load_detector(run)
+        require_enough([clip.synthetic_in(detector.judges) for clip in chosen])
         faces = _cut(chosen, folder, detector, store, workers, progress)
         seen = [
             (clip, face)
@@ -234,6 +236,8 @@ def train_fusion(
                 f"{path} is not calibrated; run obverse train calibration on it first."
             )
     chosen = _chosen(clips, split)
+    judges = Fusion("", tuple(opened), (), 0.0, None).judges
+    require_enough([clip.synthetic_in(judges) for clip in chosen])
     claim(run, force)
     names = []
     for number, path in enumerate(members):
@@ -242,7 +246,6 @@ def train_fusion(
     (run / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     store = crops or run / "crops"
     table, found = _evidence(opened, chosen, folder, store, workers, progress)
-    judges = Fusion("", tuple(opened), (), 0.0, None).judges
     labels = np.array([clip.synthetic_in(judges) for clip in found])
     weights, offset = fit_weights(table, labels)
     name = f"fusion-{'-'.join(detector.id.rpartition('-')[2] for detector in opened)}"

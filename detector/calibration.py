@@ -36,6 +36,7 @@ __all__ = [
     "Domain",
     "Judgement",
     "Method",
+    "require_enough",
     "uncalibrated",
 ]
 
@@ -74,6 +75,24 @@ class Domain(NamedTuple):
     face_px: float  # median side of the face in the clip
     sharpness: float  # median of the spread of the crops' Laplacian, grey levels
     brightness: float  # median grey level of the crops
+
+
+def require_enough(labels: Sequence[bool]) -> None:
+    """Refuse clips that are too few to calibrate on.
+
+    Args:
+        labels: True = synthetic.
+
+    Raises:
+        ConfigError: there are fewer than `FEWEST` of a label.
+    """
+    synthetic = sum(labels)
+    pristine = len(labels) - synthetic
+    if min(synthetic, pristine) < FEWEST:
+        raise ConfigError(
+            f"a calibration needs at least {FEWEST} clips of each label with a score; there "
+            f"are {synthetic} synthetic and {pristine} pristine ones."
+        )
 
 
 def uncalibrated(raw: float) -> Judgement:
@@ -124,12 +143,8 @@ class Calibration:
         """
         truth = np.asarray(labels, bool)
         odds = log_odds(raw)
-        counts = int(truth.sum()), int((~truth).sum())
-        if min(counts) < FEWEST:
-            raise ConfigError(
-                f"a calibration needs at least {FEWEST} clips of each label with a score; there "
-                f"are {counts[0]} synthetic and {counts[1]} pristine ones."
-            )
+        require_enough(truth.tolist())
+        synthetic = int(truth.sum())
         if not 0 < alpha < 0.5:
             raise ConfigError(f"alpha is {alpha}; it must lie between 0 and 0.5.")
         linear, knots = None, np.zeros((0, 2))
@@ -158,7 +173,7 @@ class Calibration:
             domain=span,
             familiar=Familiarity.fit(features, people) if len(features) else None,
             alpha=alpha,
-            about={"synthetic": counts[0], "pristine": counts[1], **(about or {})},
+            about={"synthetic": synthetic, "pristine": len(truth) - synthetic, **(about or {})},
         )
         bounds = elub_bounds(made.log_ratios(odds), truth)
         return dataclasses.replace(made, bounds=bounds)

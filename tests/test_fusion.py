@@ -81,6 +81,11 @@ def test_two_detectors_are_calibrated_fused_and_score(
     fused = tmp_path / "fused"
     with pytest.raises(ConfigError, match="not calibrated"):
         train_fusion(runs, _many(clips), folder, fused)
+    with monkeypatch.context() as costly:
+        costly.delattr("obverse.detector.calibrate.cut_many")  # labels tell before films are opened
+        few = [clip for clip in _many(clips) if clip.label == "pristine"]
+        with pytest.raises(ConfigError, match="there are 0 synthetic and 6 pristine ones"):
+            calibrate(runs[0], few, folder)
     for run in runs:
         made = calibrate(run, _many(clips), folder, crops=tmp_path / "crops")
         assert (len(made.synthetic), len(made.pristine)) == (6, 6)

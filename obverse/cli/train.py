@@ -306,7 +306,7 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
     type=click.Choice(["train", "val", "test", "all"]),
     default="val",
     show_default=True,
-    help="Which of its clips; none that the run learned from.",
+    help="Which of its clips; give none that the run learned from, for nothing checks that.",
 )
 @click.option(
     "--method",
