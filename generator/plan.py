@@ -276,7 +276,8 @@ def apportion(
         each = "" if least == 1 else lent
         raise ConfigError(
             f"{count} {what} cannot be kept apart in {len(wanted)} splits ({', '.join(wanted)})"
-            f"{each}; ask for at least {least * len(wanted)}, or give 'split' fewer names."
+            f"{each}; ask for at least {least * len(wanted)}, or give 'split' fewer names "
+            "in a plan file."
         )
     total = sum(shares[split] for split in wanted)
     ideal = {split: count * shares[split] / total for split in wanted}
