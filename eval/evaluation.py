@@ -50,6 +50,7 @@ RANK_FEWEST = 10  # clips of each class without which a slice is not ranked wors
 _OF_ORDER = ("auc", "ap", "eer", *(f"tpr@fpr={rate:g}" for rate in FPRS), "accuracy", "aurc",
              "balanced_accuracy")  # fmt: skip
 _SLICED = ("method", "dataset")  # and attributes
+_BIASED = ("ece", "cllr_min")  # in a bootstrap, which repeats clips
 _MOST_VALUES = 50  # of a column that is sliced by
 
 Floats = npt.NDArray[np.float64]
@@ -372,6 +373,9 @@ def _figures(
             figure = Figure.of(auc_interval(truth, table.score, level=config.level))
         elif low == high and table.unit == "clip":
             figure = _without_width(name, value, truth, config.level)
+        if name in _BIASED and not low <= value <= high:
+            note = "bootstrap samples of it are biased: read the interval as a width"
+            figure = dataclasses.replace(figure, note=note)
         if people:
             bounds = percentile_bounds(people[name], config.level)
             figure = dataclasses.replace(figure, by_identity=bounds)

@@ -134,11 +134,16 @@ def commit_of() -> str:
 
 
 def require_place(folder: Path, *, force: bool, holds: str = RESULTS) -> None:
-    """Refuse a folder that cannot be written, or holds a report that may not be replaced.
+    """Refuse a folder that cannot be written, or holds anything but a report that may be replaced.
+
+    Args:
+        folder: of the report.
+        force: replace a report that is there; what is no report is never replaced.
+        holds: the file by which a report is known.
 
     Raises:
         ConfigError: it is a file, or nothing can be written there.
-        OutputExistsError: it holds a report, and `force` is not set.
+        OutputExistsError: it holds a report, and `force` is not set, or something else.
     """
     there = folder
     while not there.exists() and there != there.parent:
@@ -153,8 +158,14 @@ def require_place(folder: Path, *, force: bool, holds: str = RESULTS) -> None:
         raise ConfigError(
             f"nothing can be written into {there} ({reason}); give another folder for the report."
         ) from error
-    if (folder / holds).exists() and not force:
-        raise OutputExistsError(f"{folder} holds a report; use --force to replace it.")
+    if (folder / holds).exists():
+        if not force:
+            raise OutputExistsError(f"{folder} holds a report; use --force to replace it.")
+        return
+    if folder.is_dir() and (foreign := sorted(path.name for path in folder.iterdir())):
+        raise OutputExistsError(
+            f"{folder} holds {foreign[0]} and no report; name an empty or a new folder."
+        )
 
 
 def csv_text(table: Table) -> str:

@@ -151,11 +151,14 @@ def _verdict_table(evidence: Evidence) -> Table:
 
 def caveats(evaluation: Evaluation) -> Iterator[str]:
     """Yield, a sentence each, what a reader must know before believing the figures."""
+    noted: dict[str, list[str]] = {}
     for name, figure in evaluation.figures.items():
         if figure.refused is not None:
             yield figure.refused
         if figure.note is not None:
-            yield f"{name}: {figure.note}."
+            noted.setdefault(figure.note, []).append(name)
+    for note, names in noted.items():
+        yield f"{', '.join(names)}: {note}."
     people = evaluation.identities
     if people is None:
         yield (

@@ -201,6 +201,9 @@ def _records(path: Path) -> list[dict[str, Any]]:
 def _require_columns(path: Path, columns: Sequence[str], *, labelled: bool) -> None:
     if not columns:
         raise InputError(f"{path} holds no rows; give a table with a row a clip.")
+    if len(columns) == 1 and (mark := next((m for m in ";\t|" if m in columns[0]), None)):
+        named = {";": "semicolons", "\t": "tabs", "|": "bars"}[mark]
+        raise InputError(f"{path} has {named} between its columns; write it with commas.")
     for name in ("clip", "score"):
         if name not in columns:
             raise InputError(

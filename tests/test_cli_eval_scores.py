@@ -70,6 +70,23 @@ def test_a_report_is_left_and_not_replaced(
     assert run(*arguments, "--force") == 0
 
 
+def test_ones_own_files_are_never_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    path = scores(folder / "scores.csv")
+    before = path.read_bytes()
+    assert run("eval", "metrics", path, "-o", folder, "--force") == 2
+    assert "holds scores.csv and no report" in capsys.readouterr().err
+    report = tmp_path / "report"
+    assert run("eval", "metrics", path, "-o", report, "--samples", 50) == 0
+    again = run("eval", "metrics", report / "scores.csv", "-o", report, "--force")
+    assert again == 2
+    assert "lies in the folder of the report" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 def test_too_few_scores_make_the_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

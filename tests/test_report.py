@@ -101,6 +101,12 @@ def test_a_report_is_not_replaced_unasked(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match="--force"):
         require_place(tmp_path / "new", force=False)
     require_place(tmp_path / "new", force=True)
+    (tmp_path / "mine").mkdir()
+    require_place(tmp_path / "mine", force=False)
+    (tmp_path / "mine" / "scores.csv").write_text("my own")
+    for force in (False, True):
+        with pytest.raises(OutputExistsError, match=r"holds scores\.csv and no report"):
+            require_place(tmp_path / "mine", force=force)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
         require_place(tmp_path / "file" / "below", force=False)

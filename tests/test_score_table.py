@@ -254,3 +254,12 @@ def test_what_the_file_does_not_hold_cannot_be_measured(csv_file: Path, tmp_path
     contrary = write(tmp_path / "contrary.csv", "clip,label,score\na,1,.5\n")
     with pytest.raises(InputError, match=r"clip a is pristine \(picture\) in"):
         read_score_table(contrary, tmp_path / "clips.parquet")
+
+
+def test_other_separators_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("clip;label;score\na;0;.5\n")
+    with pytest.raises(
+        InputError, match="has semicolons between its columns; write it with commas"
+    ):
+        read_score_table(path)

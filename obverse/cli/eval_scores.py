@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from obverse.errors import InputError
+from obverse.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from obverse.clip import Judged
@@ -125,6 +125,11 @@ def metrics(
 
     if output is not None:
         require_place(output, force=force)
+        if scores.resolve().parent == output.resolve():
+            raise ConfigError(
+                f"{scores} lies in the folder of the report, which writes a table of its own "
+                "there; give another folder."
+            )
     config = EvalConfig(
         threshold=threshold,
         policy=policy,

@@ -39,7 +39,7 @@ def require_file(path: Path) -> None:
         reason = error.strerror or "unreadable"
         raise InputError(f"{path} cannot be opened ({reason}); check the name.") from error
     if path.is_file() and size == 0:
-        raise InputError(f"{path} is empty (0 bytes); give a file that holds video or sound.")
+        raise InputError(f"{path} is empty (0 bytes); give a whole file.")
 
 
 def _mp4_end(data: BinaryIO, size: int) -> int:
