@@ -104,6 +104,11 @@ def _told(clips: Sequence[Clip], progress: Progress | None) -> Iterator[Clip]:
             progress("scores", done, len(clips))
 
 
+def _said(split: Split | None) -> str:
+    """Return how a calibration names the clips that it was made on."""
+    return f"the {split} split of a table" if split else "a table"
+
+
 def _chosen(clips: Sequence[Clip], split: Split | None) -> list[Clip]:
     found = [clip for clip in clips if split is None or clip.split == split]
     if not found:
@@ -139,7 +144,7 @@ def calibrate(
     """
     chosen = _chosen(clips, split)
     store = crops or run / "crops"
-    about = {"clips": f"the {split} split of a table" if split else "a table"}
+    about = {"clips": _said(split)}
     if is_fusion(run):
         fusion = load_fusion(run)
         require_enough([clip.synthetic_in(fusion.judges) for clip in chosen])
@@ -251,7 +256,10 @@ def train_fusion(
     name = f"fusion-{'-'.join(detector.id.rpartition('-')[2] for detector in opened)}"
     fusion = Fusion(name, tuple(opened), weights, offset, None)
     calibration = Calibration.fit(
-        [fusion.raw(row.tolist()) for row in table], labels.tolist(), method=method
+        [fusion.raw(row.tolist()) for row in table],
+        labels.tolist(),
+        method=method,
+        about={"clips": _said(split)},
     )
     calibration.save(run / CALIBRATION)
     about |= {"weights": list(weights), "offset": offset, "id": name}

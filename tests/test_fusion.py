@@ -99,6 +99,7 @@ def test_two_detectors_are_calibrated_fused_and_score(
     assert isinstance(opened, Fusion)
     assert opened.id == fusion.id
     assert opened.calibration is not None
+    assert opened.calibration.about["clips"] == "the val split of a table"
     scores = score(fused, clips, folder, crops=tmp_path / "crops")
     assert [s.status for s in scores].count("ok") == 12
     assert scores[0].lr is not None
