@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar, get_args
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import yaml
@@ -22,6 +22,21 @@ from obverse.clip import Split, lineage_id
 from obverse.errors import ConfigError, InputError
 from obverse.generator.methods import NEEDS
 from obverse.generator.performance import PerformanceConfig
+from obverse.generator.plan_values import (
+    SEEDS,
+    SPLITS,
+    count_of,
+    read_controls,
+    read_encode,
+    read_names,
+    read_real,
+    read_shares,
+    read_whole,
+    require_count,
+    require_known,
+    require_seeds,
+    require_split,
+)
 from obverse.generator.sitters.sitter import attributes_of
 from obverse.generator.voices import Voice, list_voices, voice_path
 from obverse.media.video import EncodeConfig
@@ -40,7 +55,6 @@ __all__ = [
     "sitter_name",
 ]
 
-SPLITS: tuple[Split, ...] = get_args(Split)
 _MAX_SITTERS = 1_000_000
 _SEED_BITS = 31
 # How much less somebody suits as a lender who differs in an attribute, or whose glasses would come
@@ -48,7 +62,6 @@ _SEED_BITS = 31
 _UNLIKE: Mapping[str, int] = {"skin_tone": 8, "facial_hair": 2, "presentation": 2, "age_band": 1}
 _GLASSES = 4
 Person = TypeVar("Person", int, str)
-_SEEDS = "a whole number from 0 to 2**63 - 1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +94,12 @@ class CorpusPlan:
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be carried out."""
         if isinstance(self.identities, tuple):
-            _require_seeds(self.identities)
-        _require_count("identities", self.identities, _MAX_SITTERS)
-        _require_count("voices", self.voices, len(list_voices()))
-        _require_known("methods", self.methods, tuple(NEEDS))
+            require_seeds(self.identities)
+        require_count("identities", self.identities, _MAX_SITTERS)
+        require_count("voices", self.voices, len(list_voices()))
+        require_known("methods", self.methods, tuple(NEEDS))
         if not isinstance(self.voices, int):
-            _require_known("voices", self.voices, _voice_ids())
+            require_known("voices", self.voices, _voice_ids())
         if not self.controls or len(set(self.controls)) != len(self.controls):
             raise ConfigError(
                 "a plan's controls are empty or name one setting twice; list each setting once."
@@ -106,10 +119,10 @@ class CorpusPlan:
         if not isinstance(self.refine, bool):
             raise ConfigError(f"a plan's refine is {self.refine!r}; it must be true or false.")
         if not 0 <= self.seed < 1 << 63:
-            raise ConfigError(f"a plan's seed is {self.seed}; it must be {_SEEDS}.")
-        _require_split(self.split)
-        apportion("identities", _count(self.identities), self.split, self.least_people)
-        apportion("voices", _count(self.voices), self.split)
+            raise ConfigError(f"a plan's seed is {self.seed}; it must be {SEEDS}.")
+        require_split(self.split)
+        apportion("identities", count_of(self.identities), self.split, self.least_people)
+        apportion("voices", count_of(self.voices), self.split)
 
     @property
     def least_people(self) -> int:
@@ -139,21 +152,23 @@ class CorpusPlan:
             if isinstance(changed.get(name), list):
                 changed[name] = tuple(changed[name])
         if isinstance(changed.get("voices"), tuple):
-            changed["voices"] = _names("voices", changed["voices"])
+            changed["voices"] = read_names("voices", changed["voices"])
         if "methods" in changed:
             named = changed["methods"]
-            changed["methods"] = _names("methods", (named,) if isinstance(named, str) else named)
+            changed["methods"] = read_names(
+                "methods", (named,) if isinstance(named, str) else named
+            )
         if "controls" in changed:
-            changed["controls"] = _all_controls(changed["controls"])
+            changed["controls"] = read_controls(changed["controls"])
         if "split" in changed:
-            changed["split"] = _shares(changed["split"])
+            changed["split"] = read_shares(changed["split"])
         if "encode" in changed:
-            changed["encode"] = _encode(changed["encode"])
+            changed["encode"] = read_encode(changed["encode"])
         for name in ("sentences", "voices_each", "size", "seed"):
             if name in changed:
-                changed[name] = _whole(f"a plan's {name}", changed[name])
+                changed[name] = read_whole(f"a plan's {name}", changed[name])
         if "seconds" in changed:
-            changed["seconds"] = _real("a plan's seconds", changed["seconds"])
+            changed["seconds"] = read_real("a plan's seconds", changed["seconds"])
         return cls(**changed)
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,7 +194,7 @@ class CorpusPlan:
         """Return the ids of the voices, in an order drawn by the plan's seed."""
         ids = _voice_ids() if isinstance(self.voices, int) else self.voices
         order = np.random.default_rng([self.seed, 1]).permutation(len(ids))
-        return tuple(ids[index] for index in order[: _count(self.voices)])
+        return tuple(ids[index] for index in order[: count_of(self.voices)])
 
 
 class Said(NamedTuple):
@@ -481,124 +496,3 @@ def _number(*parts: object) -> int:
 
 def _voice_ids() -> tuple[str, ...]:
     return tuple(voice.id for voice in list_voices())
-
-
-def _names(what: str, names: object) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        shown = list(names) if isinstance(names, tuple) else names
-        raise ConfigError(f"a plan's {what} are {shown!r}; give a list of names.")
-    return tuple(names)
-
-
-def _all_controls(entries: object) -> tuple[PerformanceConfig, ...]:
-    if not isinstance(entries, list | tuple):
-        raise ConfigError(
-            f"a plan's controls are {entries!r}; give a list of mappings, such as "
-            "[{head_strength: 0.5}]."
-        )
-    return tuple(_controls({} if entry is None else entry) for entry in entries)
-
-
-def _controls(values: object) -> PerformanceConfig:
-    if not isinstance(values, Mapping):
-        known = ", ".join(field.name for field in dataclasses.fields(PerformanceConfig))
-        raise ConfigError(f"one of a plan's controls is {values!r}; give a mapping of {known}.")
-    return PerformanceConfig.from_dict(values)
-
-
-def _shares(values: object) -> dict[Split, float]:
-    if not isinstance(values, Mapping):
-        raise ConfigError(
-            f"a plan's split is {values!r}; give a mapping of {', '.join(SPLITS)} to shares, such "
-            "as {train: 0.6, test: 0.4}."
-        )
-    return {name: _real(f"the share of {name}", share) for name, share in values.items()}
-
-
-def _encode(values: object) -> EncodeConfig:
-    kinds = {field.name: field.type for field in dataclasses.fields(EncodeConfig)}
-    if not isinstance(values, Mapping):
-        raise ConfigError(
-            f"a plan's encode is {values!r}; give a mapping of {', '.join(kinds)}, such as "
-            "{crf: 18}."
-        )
-    unknown = sorted(set(map(str, values)) - set(kinds))
-    if unknown:
-        raise ConfigError(
-            f"a plan's encode knows no {', '.join(unknown)}; it knows {', '.join(kinds)}."
-        )
-    for name, value in values.items():
-        # Checked and not changed: 18 and 18.0 would give a clip two ids.
-        if kinds[name] is int:
-            _whole(f"encode's {name}", value)
-        elif kinds[name] is float:
-            _real(f"encode's {name}", value)
-    settings: dict[str, Any] = {"threads": 1} | dict(values)
-    return EncodeConfig(**settings)
-
-
-def _count(things: int | Sequence[object]) -> int:
-    return things if isinstance(things, int) else len(things)
-
-
-def _is_whole(value: object) -> bool:
-    """Whether a value is a whole number; to Python, yes and no are."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _whole(what: str, value: Any) -> int:
-    if not _is_whole(value):
-        raise ConfigError(f"{what} is {value!r}; it must be a whole number.")
-    return int(value)
-
-
-def _real(what: str, value: Any) -> float:
-    if not _is_whole(value) and not isinstance(value, float):
-        raise ConfigError(f"{what} is {value!r}; it must be a number.")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ConfigError(f"{what} is too large for any use; give a smaller number.") from None
-
-
-def _require_seeds(seeds: tuple[object, ...]) -> None:
-    for seed in seeds:
-        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 63:
-            raise ConfigError(
-                f"a plan's identities have the seed {seed!r}; each seed must be {_SEEDS}."
-            )
-
-
-def _require_count(what: str, things: int | tuple[object, ...], most: int) -> None:
-    if isinstance(things, bool) or not isinstance(things, int | tuple):
-        raise ConfigError(
-            f"a plan's {what} are {things!r}; give a whole number from 1 to {most}, or a list."
-        )
-    if not isinstance(things, int) and len(set(things)) != len(things):
-        raise ConfigError(f"a plan names one of its {what} twice: {list(things)}; name each once.")
-    if not 1 <= _count(things) <= most:
-        raise ConfigError(
-            f"a plan asks for {_count(things)} {what}; there are 1 to {most} to be had."
-        )
-
-
-def _require_known(what: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown or not names or len(set(names)) != len(names):
-        raise ConfigError(
-            f"a plan's {what} are {list(names)}; choose from {', '.join(known)}, each once."
-        )
-
-
-def _require_split(split: Mapping[Split, float]) -> None:
-    wrong = [name for name in split if name not in SPLITS]
-    if (
-        wrong
-        or not split
-        or any(not 0 <= share < 1e9 for share in split.values())
-        or not sum(split.values())
-    ):
-        raise ConfigError(
-            f"a plan's split is {dict(split)}; give shares to {', '.join(SPLITS)}, such as train: "
-            "0.6."
-        )

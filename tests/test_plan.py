@@ -10,7 +10,8 @@ import pytest
 from obverse.clip import Split
 from obverse.errors import ConfigError, InputError
 from obverse.generator.performance import PerformanceConfig
-from obverse.generator.plan import SPLITS, CorpusPlan, apportion, lay_out, read_plan
+from obverse.generator.plan import CorpusPlan, apportion, lay_out, read_plan
+from obverse.generator.plan_values import SPLITS
 from obverse.generator.sitters.sitter import Sitter, attributes_of
 from obverse.generator.voices import list_voices
 
