@@ -98,8 +98,19 @@ def detector_facts(detector: Detector | Fusion) -> dict[str, Any]:
         "id": detector.id,
         "judges": detector.judges,
         "meaning": UNCALIBRATED if calibration is None else calibration.meaning,
-        "calibration": None if calibration is None else _calibration_facts(calibration),
+        "calibration": None
+        if calibration is None
+        else {**_calibration_facts(calibration), "familiar": _familiar_faces(detector)},
     }
+
+
+def _familiar_faces(detector: Detector | Fusion) -> int | None:
+    """Return how many faces tell what is familiar, the fewest of a fusion's members; None where
+    none do.
+    """
+    members = detector.members if isinstance(detector, Fusion) else (detector,)
+    known = [each.calibration.familiar for each in members if each.calibration is not None]
+    return min((len(each.faces) for each in known if each is not None), default=None)
 
 
 def _calibration_facts(calibration: Calibration) -> dict[str, Any]:
@@ -113,7 +124,6 @@ def _calibration_facts(calibration: Calibration) -> dict[str, Any]:
         "pristine": len(calibration.pristine),
         "clips": str(calibration.about.get("clips", "not stated")),
         "domain": {name: list(span) for name, span in zip(names, calibration.domain, strict=False)},
-        "familiar": None if calibration.familiar is None else len(calibration.familiar.faces),
     }
 
 

@@ -119,7 +119,7 @@ class Kind(Protocol):
         ...
 
     def build(self, config: TrainConfig) -> nn.Module:
-        """Return a network from inputs to logits `[N]`, positive = synthetic, untrained."""
+        """Return a `Network` from inputs to logits `[N]`, positive = synthetic, untrained."""
         ...
 
     def windows(self, faces: FilmFaces, track: FaceTrack, config: TrainConfig) -> Windows:

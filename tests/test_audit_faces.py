@@ -18,6 +18,7 @@ from obverse.audit.findings import _rates
 from obverse.detector.calibration import Calibration, Domain
 from obverse.detector.config import TrainConfig
 from obverse.detector.familiarity import Familiarity
+from obverse.detector.fusion import Fusion
 from obverse.detector.kind import Arrays
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import Detector
@@ -112,5 +113,8 @@ def test_error_rates_come_from_the_calibration() -> None:
     assert (
         "like none of theirs" in _rates(detector_facts(Detector("d", CONFIG, _contrast, told)))[1]
     )
+    member = Detector("d", CONFIG, _contrast, told)
+    fused = detector_facts(Fusion("f", (member, member), (1.0, 1.0), 0.0, _calibration()))
+    assert "like none of theirs" in _rates(fused)[1]  # its members tell
     bare = detector_facts(Detector("d", CONFIG, _contrast, None))
     assert "not calibrated" in _rates(bare)[0]
