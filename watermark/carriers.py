@@ -44,6 +44,7 @@ __all__ = [
     "Carriers",
     "carriers",
     "code_spectrum",
+    "key_stream",
     "pattern",
     "pulse_spectrum",
     "read_key",
@@ -87,9 +88,13 @@ def _checked(key: bytes) -> bytes:
     return key
 
 
-def _stream(key: bytes, purpose: bytes, size: int) -> bytes:
-    """Return `size` pseudo-random bytes of a key; purposes do not overlap."""
-    head = b"obverse mark 2\0" + len(key).to_bytes(4, "big") + key + purpose
+def key_stream(key: bytes, purpose: bytes, size: int) -> bytes:
+    """Return `size` pseudo-random bytes of a key; purposes do not overlap.
+
+    Raises:
+        ConfigError: the key has fewer than 16 bytes.
+    """
+    head = b"obverse mark 2\0" + len(_checked(key)).to_bytes(4, "big") + key + purpose
     return hashlib.shake_256(head).digest(size)
 
 
@@ -122,8 +127,8 @@ def carriers(key: bytes = DEFAULT_KEY) -> Carriers:
         ConfigError: the key has fewer than 16 bytes.
     """
     count = GRID * GRID
-    flips = np.unpackbits(np.frombuffer(_stream(_checked(key), b"sign", count // 8), np.uint8))
-    ranks = np.frombuffer(_stream(key, b"place", 8 * count), ">u8")
+    flips = np.unpackbits(np.frombuffer(key_stream(key, b"sign", count // 8), np.uint8))
+    ranks = np.frombuffer(key_stream(key, b"place", 8 * count), ">u8")
     order = np.argsort(ranks, kind="stable")
     used = CODED_BITS * _CHIPS_PER_BIT
     return Carriers(

@@ -12,7 +12,7 @@ then works for the mark and not against it.
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numba
@@ -22,10 +22,10 @@ import numpy.typing as npt
 from obverse.errors import ConfigError, InputError
 from obverse.media.colour import LUMA_UNIT, FrameSplitter
 from obverse.watermark.carriers import DEFAULT_KEY, TORUS_PX, pattern
-from obverse.watermark.pool import Pool
+from obverse.watermark.pool import Pool, Reader
 from obverse.watermark.search import offset_for
 
-__all__ = ["Embedder", "MarkConfig", "place"]
+__all__ = ["Embedder", "Gain", "MarkConfig", "place"]
 
 Frame = npt.NDArray[np.uint8]
 
@@ -35,6 +35,18 @@ _GAIN_PX = 256  # short side of the picture on which the gain is worked out
 # hides a mark, and at which it hides as much as it can.
 _MOTION_LEVELS = (1.3, 2.6)
 _FULL_RANGE = 255.0 / 219.0  # grey levels of a level of limited-range luma
+
+
+class Gain(Protocol):
+    """Says where a picture hides a mark."""
+
+    def __call__(
+        self, small: npt.NDArray[np.float32], even: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return a gain `[h, w]` > 0 of the same mean square as `even`, the gain that is taken
+        without this, for a picture's luma `[h, w]` in grey levels, its short side 256.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,9 +212,22 @@ class Embedder:
     """Marks the frames of one clip; keep one for each clip, in order."""
 
     def __init__(
-        self, payload: int, key: bytes = DEFAULT_KEY, config: MarkConfig | None = None
+        self,
+        payload: int,
+        key: bytes = DEFAULT_KEY,
+        config: MarkConfig | None = None,
+        *,
+        gain: Gain | None = None,
+        reader: Reader | None = None,
     ) -> None:
         """Prepare the mark.
+
+        Args:
+            payload: 64 bits.
+            key: of the carriers.
+            config: how strong the mark is.
+            gain: where it is stronger and where weaker; None for the one described above.
+            reader: of the extractor that will read it, see `obverse.watermark.pool`.
 
         Raises:
             ConfigError: the payload does not fit in 64 bits, or the key is too short.
@@ -210,12 +235,19 @@ class Embedder:
         self.payload = payload
         self.config = config or MarkConfig()
         self._key = key
+        self._hides = gain
+        self._reader = reader
         self._placed = False
         self._torus = pattern(payload, key)
         self._mark: npt.NDArray[np.float32] | None = None
         self._space: _Workspace | None = None
         self._strength: float | None = None
         self._before: npt.NDArray[np.float32] | None = None  # the last frame, its short side 256
+
+    @property
+    def strength(self) -> float:
+        """By how much the gain of the last frame was scaled, grey levels of 255; 0 before any."""
+        return self._strength or 0.0
 
     def embed(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield each frame `[H, W, 3] uint8 RGB` marked; the input is not touched."""
@@ -226,7 +258,7 @@ class Embedder:
         """Return one frame `[H, W, 3] uint8 RGB` marked, as the next of its clip."""
         height, width = frame.shape[:2]
         self._choose_offset(frame)
-        mark = self._laid(width, height)
+        mark = self.laid(width, height)
         small = self._small(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
         strength = self._next_strength(gain := self._gain(small), self._moving(small))
         full = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -265,7 +297,7 @@ class Embedder:
         if self._placed:
             return
         self._placed = True
-        pool = Pool()
+        pool = Pool(self._reader)
         try:
             pool.add(frame)
         except InputError:
@@ -273,7 +305,10 @@ class Embedder:
         if (offset := offset_for(pool.image, self.payload, self._key)) is not None:
             self._torus = np.ascontiguousarray(np.roll(self._torus, offset, axis=(0, 1)))
 
-    def _laid(self, width: int, height: int) -> npt.NDArray[np.float32]:
+    def laid(self, width: int, height: int) -> npt.NDArray[np.float32]:
+        """Return the mark `[height, width]` as it lies over a frame, variance about 1; its place is
+        chosen with the first frame.
+        """
         if self._mark is None or self._mark.shape != (height, width):
             self._mark = place(self._torus, width, height)
         return self._mark
@@ -282,7 +317,7 @@ class Embedder:
         if self._space is None or self._space.mark.shape != (height, width):
             small_width, small_height = _small_size(width, height)
             self._space = _Workspace(
-                self._laid(width, height),
+                self.laid(width, height),
                 FrameSplitter(width, height),
                 _between(small_width, width),
                 _between(small_height, height),
@@ -302,7 +337,8 @@ class Embedder:
         cv2.multiply(texture, texture, dst=texture, scale=self.config.texture_levels)
         gain = cv2.add(texture, self.config.flat_levels, dst=texture)
         cv2.min(gain, self.config.most_levels, gain)
-        return np.asarray(cv2.blur(gain, (3, 3)), np.float32)
+        even = np.asarray(cv2.blur(gain, (3, 3)), np.float32)
+        return even if self._hides is None else self._hides(small, even)
 
     def _moving(self, small: npt.NDArray[np.float32]) -> float:
         """Return how much of the motion that can hide a mark there is, 0 to 1."""

@@ -40,10 +40,20 @@ import numpy.typing as npt
 from obverse.media.video import probe, read_frames
 from obverse.watermark.carriers import DEFAULT_KEY, Carriers, carriers
 from obverse.watermark.payload import PAYLOAD_BITS, decode, encode
-from obverse.watermark.pool import Image, Pool
+from obverse.watermark.pool import Image, Pool, Reader
 from obverse.watermark.search import Fix, Geometry, find, hypotheses
 
-__all__ = ["FALSE_ACCEPTS", "MarkReading", "extract", "extract_frames", "read_pooled"]
+__all__ = [
+    "FALSE_ACCEPTS",
+    "MarkReading",
+    "Progress",
+    "extract",
+    "extract_frames",
+    "read_pooled",
+    "sampled",
+]
+
+Progress = Callable[[int, int, str], None]  # frames done, frames in all, ""
 
 FALSE_ACCEPTS = 1e-6  # a search of a clip without the mark, at most
 _TESTS = 4  # a payload, or synchronisation alone; a plain geometry, or any
@@ -140,48 +150,56 @@ def read_pooled(image: Image, frames: int, key: bytes = DEFAULT_KEY) -> MarkRead
 
 
 def extract_frames(
-    frames: Iterable[npt.NDArray[np.uint8]], key: bytes = DEFAULT_KEY
+    frames: Iterable[npt.NDArray[np.uint8]],
+    key: bytes = DEFAULT_KEY,
+    *,
+    reader: Reader | None = None,
 ) -> MarkReading:
     """Read the mark of a clip's frames, each `[H, W, 3] uint8 RGB` of one size; one frame may be
     enough.
 
+    `reader` makes the pooled picture in its own way, see `obverse.watermark.pool`.
+
     Raises:
         InputError: there are no frames, or they are too small.
     """
-    pool = Pool()
+    pool = Pool(reader)
     for frame in frames:
         pool.add(frame)
     return read_pooled(pool.image, pool.frames, key)
 
 
+def sampled(
+    path: Path, most: int = _POOLED_FRAMES, *, progress: Progress | None = None
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield every frame of a short film, `[H, W, 3] uint8 RGB`, or `most` spread over the first
+    minute of a long one.
+
+    Raises:
+        InputError: the file cannot be read as video.
+    """
+    info = probe(path)
+    seconds = min(info.seconds, _SECONDS_MAX)
+    total = max(1, round(info.fps * seconds))
+    if total <= most:
+        frames = read_frames(path, max_frames=most)
+    else:
+        total = most
+        frames = read_frames(path, fps=most / seconds, max_frames=most)
+    for number, frame in enumerate(frames, 1):
+        if progress is not None:
+            progress(number, max(total, number), "")
+        yield frame
+
+
 def extract(
-    path: Path,
-    key: bytes = DEFAULT_KEY,
-    *,
-    progress: Callable[[int, int, str], None] | None = None,
+    path: Path, key: bytes = DEFAULT_KEY, *, progress: Progress | None = None
 ) -> MarkReading:
     """Read the mark of a file: every frame of a short clip, 300 spread over the first minute of a
     long one.
-
-    `progress` is told (frames done, frames in all, "").
 
     Raises:
         InputError: the file cannot be read as video, or its frames are too small.
         ConfigError: the key is too short.
     """
-    info = probe(path)
-    seconds = min(info.seconds, _SECONDS_MAX)
-    total = max(1, round(info.fps * seconds))
-    if total <= _POOLED_FRAMES:
-        frames = read_frames(path, max_frames=_POOLED_FRAMES)
-    else:
-        total = _POOLED_FRAMES
-        frames = read_frames(path, fps=_POOLED_FRAMES / seconds, max_frames=_POOLED_FRAMES)
-
-    def told() -> Iterator[npt.NDArray[np.uint8]]:
-        for number, frame in enumerate(frames, 1):
-            if progress is not None:
-                progress(number, max(total, number), "")
-            yield frame
-
-    return extract_frames(told(), key)
+    return extract_frames(sampled(path, progress=progress), key)

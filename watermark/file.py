@@ -19,9 +19,8 @@ from obverse.hidden import hidden_folder
 from obverse.media.audio import read_speech
 from obverse.media.container import open_input, packets
 from obverse.media.video import EncodeConfig, VideoInfo, VideoWriter, crop_even, probe, read_frames
-from obverse.watermark.carriers import DEFAULT_KEY
-from obverse.watermark.embed import Embedder, Frame, MarkConfig
-from obverse.watermark.extract import extract
+from obverse.watermark.embed import Frame
+from obverse.watermark.marks import ClassicalMark, ClipMarker, Mark, read_file
 from obverse.watermark.payload import PAYLOAD_BITS
 
 __all__ = ["mark_file"]
@@ -40,29 +39,29 @@ def mark_file(
     source: Path,
     destination: Path,
     payload: int | None = None,
-    key: bytes = DEFAULT_KEY,
+    mark: Mark | None = None,
     *,
     force: bool = False,
-    config: MarkConfig | None = None,
     encoding: EncodeConfig | None = None,
     progress: Progress = _silent,
 ) -> int:
     """Write a marked copy of a film as mp4 and return its payload; None draws one at random.
 
-    The copy is read back before it appears; on any failure nothing does. Sound that mp4 can hold
-    is copied packet by packet, other sound is encoded as mono AAC. An odd row or column is dropped.
+    `mark` says which kind and which key; None is the classical one under the public key. The copy
+    is read back before it appears; on any failure nothing does. Sound that mp4 can hold is copied
+    packet by packet, other sound is encoded as mono AAC. An odd row or column is dropped.
 
     Raises:
         OutputExistsError: the destination exists and `force` is false.
-        ConfigError: the destination is no name of an mp4 file or is the source, or payload or key
-            are not usable.
+        ConfigError: the destination is no name of an mp4 file or is the source, or the payload is
+            not usable.
         InputError: the source cannot be read.
         MarkError: the destination cannot be written, the source carries another mark of this key
             already, or the mark did not come back.
     """
     with _hidden_folder(source, destination, force=force) as scratch:
         ready = scratch / "marked.mp4"
-        payload = _mark(source, ready, payload, key, config, encoding, progress)
+        payload = _mark(source, ready, payload, mark or ClassicalMark(), encoding, progress)
         try:
             os.replace(ready, destination)
         except OSError as error:
@@ -108,14 +107,13 @@ def _mark(
     source: Path,
     ready: Path,
     payload: int | None,
-    key: bytes,
-    config: MarkConfig | None,
+    mark: Mark,
     encoding: EncodeConfig | None,
     progress: Progress,
 ) -> int:
     """Write the marked copy to `ready`, read it back, and return its payload."""
     info = probe(source)
-    found = extract(source, key)
+    found = read_file(source, mark)
     if found.present:
         if payload is None or found.payload != payload:
             carried = found.payload_hex or "that cannot be read any more"
@@ -130,8 +128,8 @@ def _mark(
         return payload
     if payload is None:
         payload = secrets.randbits(PAYLOAD_BITS)
-    _write(source, info, ready, Embedder(payload, key, config), encoding, progress)
-    back = extract(ready, key)
+    _write(source, info, ready, mark.embedder(payload), encoding, progress)
+    back = read_file(ready, mark)
     if back.payload != payload:
         raise MarkError(
             f"the mark did not come back from {source} (z {back.z:.1f}); it is too short, "
@@ -144,7 +142,7 @@ def _write(
     source: Path,
     info: VideoInfo,
     destination: Path,
-    embedder: Embedder,
+    embedder: ClipMarker,
     encoding: EncodeConfig | None,
     progress: Progress,
 ) -> None:

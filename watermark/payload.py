@@ -7,19 +7,30 @@ paths (Tal and Vardy 2015), among which the CRC chooses. In white noise it bring
 of ten at 1.8 dB less than the convolutional code of the mark's first version.
 """
 
+import functools
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from obverse.errors import ConfigError
 
-__all__ = ["CODED_BITS", "CRC_BITS", "PAYLOAD_BITS", "crc24", "decode", "encode", "parse_payload"]
+__all__ = [
+    "CODED_BITS",
+    "CODED_BITS_MIN",
+    "CRC_BITS",
+    "PAYLOAD_BITS",
+    "crc24",
+    "decode",
+    "encode",
+    "parse_payload",
+]
 
 PAYLOAD_BITS = 64
 CRC_BITS = 24
 _MESSAGE_BITS = PAYLOAD_BITS + CRC_BITS
-_LEVELS = 10
-CODED_BITS = 1 << _LEVELS
+CODED_BITS = 1024
+CODED_BITS_MIN = 128  # the shortest code that holds the message
 # Paths in the list: each more asks the CRC to tell one more wrong message from the right one.
 _PATHS = 32
 _PATHS_PATIENT = 1024
@@ -67,30 +78,33 @@ def _bits(value: int, width: int) -> list[int]:
     return [value >> (width - 1 - index) & 1 for index in range(width)]
 
 
-def _reliable() -> npt.NDArray[np.intp]:
+@functools.lru_cache(maxsize=8)
+def _places(coded_bits: int) -> npt.NDArray[np.intp]:
     """Return the places [88], in order, that carry the message: those of largest polarization
     weight.
     """
-    digits = np.arange(CODED_BITS)[:, None] >> np.arange(_LEVELS) & 1
-    weight = digits @ 2.0 ** (np.arange(_LEVELS) / 4)
+    levels = coded_bits.bit_length() - 1
+    if coded_bits != 1 << levels or coded_bits < CODED_BITS_MIN:
+        raise ConfigError(
+            f"a mark's code has {coded_bits} bits; it needs a power of two, "
+            f"{CODED_BITS_MIN} at least."
+        )
+    digits = np.arange(coded_bits)[:, None] >> np.arange(levels) & 1
+    weight = digits @ 2.0 ** (np.arange(levels) / 4)
     return np.sort(np.argsort(weight, kind="stable")[-_MESSAGE_BITS:])
 
 
-_PLACES = _reliable()
-_FROZEN = np.ones(CODED_BITS, np.bool_)
-_FROZEN[_PLACES] = False
-
-
-def encode(payload: int) -> npt.NDArray[np.int8]:
-    """Return the 1024 coded bits of a payload as signs, +1 for a zero and -1 for a one.
+def encode(payload: int, coded_bits: int = CODED_BITS) -> npt.NDArray[np.int8]:
+    """Return the coded bits of a payload as signs, +1 for a zero and -1 for a one.
 
     Raises:
-        ConfigError: the payload is negative or has more than 64 bits.
+        ConfigError: the payload is negative or has more than 64 bits, or the code's length is no
+            power of two, 128 at least.
     """
     check = crc24(_checked(payload).to_bytes(PAYLOAD_BITS // 8, "big"))
-    word = np.zeros(CODED_BITS, np.uint8)
-    word[_PLACES] = _bits(payload << CRC_BITS | check, _MESSAGE_BITS)
-    for level in range(_LEVELS):
+    word = np.zeros(coded_bits, np.uint8)
+    word[_places(coded_bits)] = _bits(payload << CRC_BITS | check, _MESSAGE_BITS)
+    for level in range(coded_bits.bit_length() - 1):
         pairs = word.reshape(-1, 2, 1 << level)
         pairs[:, 0] ^= pairs[:, 1]
     return (1 - 2 * word.astype(np.int8)).astype(np.int8)
@@ -214,13 +228,17 @@ def _paths(
 def decode(soft: npt.NDArray[np.float32], *, patient: bool = False) -> int | None:
     """Return the likeliest payload in the list whose CRC-24 is right, or None where none is.
 
-    `soft` [1024] holds one log-likelihood ratio a coded bit up to a common positive factor:
-    positive for a zero. `patient` takes forty times as long over it and reads somewhat fainter
-    marks. On noise alone a CRC passes with probability below 32 * 2**-24, or 1024 * 2**-24.
+    `soft`, [1024] or of the code's length, holds one log-likelihood ratio a coded bit up to a
+    common positive factor: positive for a zero. `patient` takes forty times as long over it and
+    reads somewhat fainter marks. On noise alone a CRC passes with probability below 32 * 2**-24, or
+    1024 * 2**-24.
     """
     width = _PATHS_PATIENT if patient else _PATHS
-    for path in _paths(np.ascontiguousarray(soft, np.float32), _FROZEN, width):
-        number = int("".join(map(str, path[_PLACES])), 2)
+    places = _places(len(soft))
+    frozen = np.ones(len(soft), np.bool_)
+    frozen[places] = False
+    for path in _paths(np.ascontiguousarray(soft, np.float32), frozen, width):
+        number = int("".join(map(str, path[places])), 2)
         payload, check = number >> CRC_BITS, number & ((1 << CRC_BITS) - 1)
         if crc24(payload.to_bytes(PAYLOAD_BITS // 8, "big")) == check:
             return payload

@@ -5,7 +5,13 @@ outvotes a cheek: the best weight of a place is the mark's strength there over t
 and the powers below come nearest to it over codecs from CRF 28 to 40. The mark is the same in every
 frame and adds up; moving content does not. The mean is evened out again, more mildly, which takes
 care of content that stood still.
+
+A `Reader` may do that last step in another way, as the network of `obverse.watermark.learned` does.
+It is given the means of more than the weighed luma, see `PLANES`. Whatever it does, it must not
+know the key: the p-values of `obverse.watermark.extract` hold for any picture made without it.
 """
+
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -13,11 +19,14 @@ import numpy.typing as npt
 
 from obverse.errors import InputError
 
-__all__ = ["POOL_PX", "Pool"]
+__all__ = ["PLANES", "POOL_PX", "Pool", "Reader"]
 
 POOL_PX = (
     256  # short side of the pooled picture: two mark pixels each, which holds the mark's whole band
 )
+# What is averaged over the frames for a `Reader`: the weighed detail, the detail itself (luma less
+# its blur, in grey levels), its square, and luma.
+PLANES = ("weighed", "detail", "square", "luma")
 _BLUR_PX = 1.2  # standard deviation of what the high-pass takes away
 _FRAME_WINDOW_PX = 5  # local energy of a frame
 _FRAME_FLOOR = 0.5  # grey levels: energy below this is noise
@@ -30,17 +39,28 @@ _ASPECT_MAX = 4.0
 Image = npt.NDArray[np.float32]
 
 
+class Reader(Protocol):
+    """Makes the pooled picture of the means of all frames."""
+
+    def __call__(self, means: Image) -> Image:
+        """Return a picture `[h, w]`, variance about 1, of means `[4, h, w]`, see `PLANES`."""
+        ...
+
+
 def _energy(detail: Image, window: int) -> Image:
     power = cv2.blur(cv2.multiply(detail, detail), (window, window))
     # The blur's running sums end a little below zero where the picture is perfectly flat.
     return np.asarray(cv2.sqrt(cv2.max(power, 0.0)), np.float32)
 
 
-def _weighed(small: Image) -> Image:
-    """Return a frame's luma, high-passed, over the local energy to the power of 3/2."""
+def _weighed(small: Image) -> tuple[Image, Image]:
+    """Return a frame's luma, high-passed, over the local energy to the power of 3/2; and without
+    that.
+    """
     detail = cv2.subtract(small, cv2.GaussianBlur(small, (0, 0), _BLUR_PX))
     energy = cv2.add(_energy(detail, _FRAME_WINDOW_PX), _FRAME_FLOOR)
-    return np.asarray(cv2.divide(detail, cv2.multiply(energy, cv2.sqrt(energy))), np.float32)
+    weighed = cv2.divide(detail, cv2.multiply(energy, cv2.sqrt(energy)))
+    return np.asarray(weighed, np.float32), np.asarray(detail, np.float32)
 
 
 def _evened(mean: Image) -> Image:
@@ -55,9 +75,10 @@ def _evened(mean: Image) -> Image:
 class Pool:
     """Adds frames up; `image` is their pooled picture."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Reader | None = None) -> None:
         self.frames = 0
-        self._sum: Image | None = None
+        self._reader = reader
+        self._sum: Image | None = None  # [1, h, w] of the weighed luma, or [4, h, w] of PLANES
         self._shape: tuple[int, int] | None = None
 
     def add(self, frame: npt.NDArray[np.uint8]) -> None:
@@ -67,7 +88,16 @@ class Pool:
             InputError: the frame is too small or too narrow to hold a mark, or not of the first
             frame's size.
         """
-        height, width = frame.shape[:2]
+        # Floats: a mark that went through a coarse quantiser is fainter than one grey level.
+        self.add_luma(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32))
+
+    def add_luma(self, luma: Image) -> None:
+        """Add a frame's luma `[H, W]` in grey levels of 255, as `add` does.
+
+        Raises:
+            InputError: as of `add`.
+        """
+        height, width = luma.shape
         if self._sum is None:
             short, long = min(height, width), max(height, width)
             if short < _SIDE_MIN_PX or long > _ASPECT_MAX * short:
@@ -77,20 +107,39 @@ class Pool:
                     f"{_ASPECT_MAX:g} times that."
                 )
             scale = POOL_PX / short
-            self._sum = np.zeros((round(height * scale), round(width * scale)), np.float32)
+            planes = 1 if self._reader is None else len(PLANES)
+            size = (planes, round(height * scale), round(width * scale))
+            self._sum = np.zeros(size, np.float32)
             self._shape = (height, width)
         elif self._shape != (height, width):
             raise InputError(f"a frame of {width}x{height} pixels follows frames of another size.")
-        luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         shrinks = min(height, width) > POOL_PX
-        # Floats: a mark that went through a coarse quantiser is fainter than one grey level.
-        small = cv2.resize(
-            luma.astype(np.float32),
-            self._sum.shape[::-1],
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
+        small = np.asarray(
+            cv2.resize(
+                luma,
+                self._sum.shape[:0:-1],
+                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
+            ),
+            np.float32,
         )
-        cv2.add(self._sum, _weighed(small), dst=self._sum)
+        weighed, detail = _weighed(small)
+        cv2.add(self._sum[0], weighed, dst=self._sum[0])
+        if self._reader is not None:
+            cv2.add(self._sum[1], detail, dst=self._sum[1])
+            cv2.accumulateSquare(detail, self._sum[2])
+            cv2.add(self._sum[3], small, dst=self._sum[3])
         self.frames += 1
+
+    @property
+    def means(self) -> Image:
+        """The means of all frames, `[1, h, w]` or, for a reader, `[4, h, w]`, short side 256.
+
+        Raises:
+            InputError: no frame was added.
+        """
+        if self._sum is None:
+            raise InputError("there are no frames to look for a mark in.")
+        return np.asarray(self._sum / np.float32(self.frames), np.float32)
 
     @property
     def image(self) -> Image:
@@ -99,6 +148,4 @@ class Pool:
         Raises:
             InputError: no frame was added.
         """
-        if self._sum is None:
-            raise InputError("there are no frames to look for a mark in.")
-        return _evened(self._sum / np.float32(self.frames))
+        return _evened(self.means[0]) if self._reader is None else self._reader(self.means)

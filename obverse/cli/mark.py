@@ -4,11 +4,15 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from obverse.cli.progress import progress_bar
 from obverse.errors import ConfigError
+
+if TYPE_CHECKING:
+    from obverse.watermark.marks import Mark
 
 __all__ = ["mark"]
 
@@ -30,6 +34,17 @@ _KEY = click.option(
 )
 
 
+_WEIGHTS = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help=(
+        "The folder of obverse train mark, or Video Seal's TorchScript file; without it, the "
+        "classical mark."
+    ),
+)
+
+
 @mark.command("embed")
 @click.argument("film", metavar="IN", type=click.Path(path_type=Path))
 @click.option(
@@ -37,6 +52,7 @@ _KEY = click.option(
 )
 @click.option("--payload", metavar="HEX", help="Up to 16 hexadecimal digits; without it, random.")
 @_KEY
+@_WEIGHTS
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def embed(
@@ -44,6 +60,7 @@ def embed(
     output: Path,
     payload: str | None,
     key_file: Path | None,
+    weights: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -58,15 +75,21 @@ def embed(
     Example:
       obverse mark embed film.mp4 -o marked.mp4 --payload 0123456789abcdef
     """
-    from obverse.watermark.carriers import DEFAULT_KEY, read_key
     from obverse.watermark.file import mark_file
 
-    key = DEFAULT_KEY if key_file is None else read_key(key_file)
     wanted = None if payload is None else _payload(payload)
+    kind = _mark(weights, key_file)
     with progress_bar("mark", "frame") as progress:
-        carried = mark_file(film, output, wanted, key, force=force, progress=progress)
+        carried = mark_file(film, output, wanted, kind, force=force, progress=progress)
     text = f"{carried:016x}"
     click.echo(json.dumps({"path": str(output), "payload": text}) if as_json else text)
+
+
+def _mark(weights: Path | None, key_file: Path | None) -> "Mark":
+    from obverse.watermark.carriers import DEFAULT_KEY, read_key
+    from obverse.watermark.marks import open_mark
+
+    return open_mark(weights, DEFAULT_KEY if key_file is None else read_key(key_file))
 
 
 def _payload(text: str) -> int:
@@ -79,8 +102,9 @@ def _payload(text: str) -> int:
 @mark.command("read")
 @click.argument("film", metavar="FILE", type=click.Path(path_type=Path))
 @_KEY
+@_WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def read(film: Path, key_file: Path | None, as_json: bool) -> None:
+def read(film: Path, key_file: Path | None, weights: Path | None, as_json: bool) -> None:
     """Read the mark of FILE: its payload, z, and the chance that an unmarked film gives as much.
 
     Exit codes: 0 a payload was read; 1 no mark, or one whose payload is lost; 2 the file cannot be
@@ -90,12 +114,11 @@ def read(film: Path, key_file: Path | None, as_json: bool) -> None:
     Example:
       obverse mark read marked.mp4 --json
     """
-    from obverse.watermark.carriers import DEFAULT_KEY, read_key
-    from obverse.watermark.extract import extract
+    from obverse.watermark.marks import read_file
 
-    key = DEFAULT_KEY if key_file is None else read_key(key_file)
+    kind = _mark(weights, key_file)
     with progress_bar("read", "frame") as progress:
-        found = extract(film, key, progress=progress)
+        found = read_file(film, kind, progress=progress)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     elif found.payload is not None:
