@@ -24,6 +24,8 @@ _PARTS = {
     "steps": ("train", "step"),
     "videos": ("read", "video"),
     "shards": ("prepare", "shard"),
+    "examples": ("mark", "example"),
+    "gains": ("gain", "step"),
 }
 
 
@@ -440,3 +442,56 @@ def motion(
             f"{output}: {report['steps']} steps on {report['minutes']:g} minutes of motion, "
             f"{report['parameters'] / 1e6:.2f} M parameters, loss {report['loss']:.3f}"
         )
+
+
+@train.command()
+@click.argument("films", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The run, a folder."
+)
+@click.option("--examples", type=int, help="Marked clips to learn from; 600 by default.")
+@click.option("--steps", "reader_steps", type=int, help="Of the reader; 1200 by default.")
+@click.option(
+    "--gain-steps", type=int, help="Of the gain; 300 by default, 0 keeps the classical one."
+)
+@click.option("--batch", type=int, help="Examples in a step of the reader.")
+@click.option("--width", type=int, help="Channels of the reader.")
+@click.option("--learning-rate", type=float, help="At its peak.")
+@click.option("--seed", type=int, help="Another seed draws other weights, keys and payloads.")
+@click.option("--threads", type=int, help="CPU threads.")
+@click.option("--force", is_flag=True, help="Train a finished run anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def mark(films: Path, output: Path, force: bool, as_json: bool, **settings: Any) -> None:
+    """Train the learned mark on the films of FOLDER: a reader and a gain, both on the CPU.
+
+    The run's folder gets mark_reader.onnx and mark_gain.onnx with their cards; obverse mark embed
+    and read take it as --weights. What was stopped goes on where it was.
+
+    Example:
+
+        obverse train mark films/ -o run
+    """
+    from obverse.datasets.walk import films_below
+    from obverse.watermark.train_mark import TrainMarkConfig
+    from obverse.watermark.train_mark import train as train_the_mark
+
+    if not films.is_dir():
+        raise ConfigError(f"{films} is not a folder; give one of films to learn from.")
+    config = TrainMarkConfig(
+        **{name: value for name, value in settings.items() if value is not None}
+    )
+    found = [films / name for name in films_below(films)]
+    with _bars() as progress:
+        report = train_the_mark(found, output, config, force=force, progress=progress)
+    if as_json:
+        click.echo(json.dumps({"run": str(output), **report}))
+        return
+    z = report["z"]
+    said = (
+        f"{output}: {report['examples']} clips of {report['films']} films; on films held out the "
+        f"mean z is {z['learned']:.2f}, {z['classical']:.2f} without the network"
+    )
+    if "gain" in report:
+        gain = report["gain"]["z"]
+        said += f"; the gain's {gain['learned']:.2f}, {gain['even']:.2f} with the even one"
+    click.echo(said)
