@@ -39,8 +39,8 @@ _WEIGHTS = click.option(
     type=click.Path(path_type=Path),
     metavar="PATH",
     help=(
-        "The folder of obverse train mark, or Video Seal's TorchScript file; without it, the "
-        "classical mark."
+        "'learned' for the learned mark that ships, the folder of obverse train mark for another, "
+        "or Video Seal's TorchScript file; without it, the classical mark."
     ),
 )
 
