@@ -102,6 +102,7 @@ class Recovery:
     placement: Placement | None  # where the clip lies in what was released
     picture_distance: float | None
     sound_distance: float | None
+    enclosed: bool = False  # the placement is that of what was released in a larger picture
 
     @property
     def well(self) -> bool:
@@ -127,6 +128,7 @@ class Recovery:
             "picture_distance": self.picture_distance,
             "sound_distance": self.sound_distance,
             "placement": None if placed is None else dataclasses.asdict(placed),
+            "enclosed": self.enclosed,
         }
 
 
@@ -312,9 +314,10 @@ def _compared(
 ) -> Recovery:
     placement = picture = sound = None
     same: bool | None = None
+    enclosed = False
     try:
         if evidence.drawn is not None and record.sketch is not None:
-            placement = locate(Sketch.from_bytes(record.sketch), evidence.drawn)
+            placement, enclosed = _placed(Sketch.from_bytes(record.sketch), evidence.drawn)
             picture, same = placement.distance, placement.same
         elif evidence.drawn is not None and (report.fingerprint or record.fingerprint):
             signed = Fingerprint.from_bytes(report.fingerprint or record.fingerprint or b"")
@@ -328,4 +331,16 @@ def _compared(
     except ConfigError as error:
         raise ProvenanceError(f"what was registered for {record.id} is damaged: {error}") from error
     content: Content = "not comparable" if same is None else "matches" if same else "does not match"
-    return Recovery(record, by, report, content, placement, picture, sound)
+    return Recovery(record, by, report, content, placement, picture, sound, enclosed)
+
+
+def _placed(kept: Sketch, seen: Sketch) -> tuple[Placement, bool]:
+    """Return where a clip lies in what was released, or that in the clip, and whether it is so.
+
+    A player's window that was filmed or recorded holds the whole of what was released and more.
+    """
+    placement = locate(kept, seen)
+    if placement.same:
+        return placement, False
+    around = locate(seen, kept)
+    return (around, True) if around.same else (placement, False)

@@ -18,7 +18,8 @@ __all__ = ["recover"]
 
 _CONTENT = {
     "matches": "matches: the clip shows what was released with this manifest",
-    "does not match": "DOES NOT MATCH: the mark was copied from elsewhere, or the clip was changed",
+    "does not match": "DOES NOT MATCH: the mark was copied from elsewhere, the picture was "
+    "changed, or less than half of it is left",
     "not comparable": "not comparable: what is kept of the released clip cannot tell",
 }
 
