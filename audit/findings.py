@@ -1,7 +1,7 @@
 """Findings in words: each with its method, its own error rate and the conditions it holds under."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from obverse.audit.decision import ABSENCE, Findings
@@ -22,6 +22,8 @@ _STATES = {
     "invalid": "broken: the file or its history was altered, or the manifest cannot be read",
     "absent": "there is none",
 }
+# A word of the fingerprint spans two frames of 0.37 s, so the sound is longer than its words.
+_LEAST_HEARD_SECONDS = LEAST_SOUND_SECONDS + 0.4
 _NOT_STATISTICAL = "not a statistical method: "
 
 
@@ -231,7 +233,9 @@ def _sound(found: Evidence) -> dict[str, str]:
     if known.why_not:
         result = f"not asked: {known.why_not}"
     elif not ((found.content.values or {}).get("evidence") or {}).get("heard"):
-        result = f"not looked for: less than {LEAST_SOUND_SECONDS:g} s of sound"
+        result = (
+            f"not looked for: no sound, silence, or less than {_LEAST_HEARD_SECONDS:g} s of sound"
+        )
     return _finding(
         "fingerprint of the sound: registered neighbours",
         result,
@@ -302,11 +306,16 @@ def _container(found: Evidence) -> dict[str, str]:
     facts = found.history.values
     return _finding(
         "container and codec history",
-        _not_done(found.history) if facts is None else f"{len(facts['facts'])} facts, listed below",
+        _not_done(found.history) if facts is None else _counted_facts(facts["facts"]),
         _NOT_STATISTICAL + "facts that the file states of itself; how often they mislead is not "
         "known, and anybody can write any of them",
         "tells of the last program that wrote the file, seldom of those before",
     )
+
+
+def _counted_facts(facts: Sequence[Mapping[str, str]]) -> str:
+    names = ", ".join(each["name"] for each in facts)
+    return f"{len(facts)} facts: {names}" if facts else "no facts"
 
 
 def limits_of(found: Evidence) -> list[str]:
@@ -316,6 +325,10 @@ def limits_of(found: Evidence) -> list[str]:
 
 def _limits(found: Evidence) -> Iterator[str]:
     yield ABSENCE
+    yield (
+        "A program made this report and no examiner. Who was asked what, by whom, and how the "
+        "exhibit came here, is not in it: whoever files it states that, and answers for it."
+    )
     yield (
         "The verdict is about the file: how it was made. It does not say whether what is shown and "
         "said is true, nor who made it with what intent."
