@@ -131,15 +131,16 @@ def _mark(found: Evidence) -> dict[str, str]:
         return _finding(method, f"not looked for: {seen['why_no_mark']}", rate, key)
     conditions = f"{key}; {mark['frames']} frames of the first minute"
     if not mark["present"]:
-        return _finding(method, f"none found (z {mark['z']:.1f})", rate, conditions)
+        return _finding(method, f"none found (z {mark['z']:.1f}, within chance)", rate, conditions)
     chance = "below 1e-299" if mark["p_value"] < 1e-299 else f"at most {mark['p_value']:.1e}"
     payload = mark["payload"] or "lost"
     turned = mark["geometry"]
     if turned is not None:
         across, down = turned["scale"]
         conditions += (
-            f"; found at scale {across:.3f} x {down:.3f}, turned {turned['degrees']:.2f} degrees"
-            + (", mirrored" if turned["mirrored"] else "")
+            f"; this picture spans {across:.3f} x {down:.3f} of the one that was marked, measured "
+            f"by the shorter side (below 1 a crop, above 1 more around it), and is turned by "
+            f"{turned['degrees']:.2f} degrees" + (", mirrored" if turned["mirrored"] else "")
         )
     return _finding(
         method,

@@ -37,8 +37,8 @@ def face_words(face: Mapping[str, Any]) -> str:
         said += f"{face['verdict']}{why}."
     elif face["score"] is not None:
         said = (
-            f"No likelihood ratio: {face['reason'] or face['verdict']}. The raw score is "
-            f"{face['score']:.3f}, which orders moments and is no probability."
+            f"No likelihood ratio: {face['reason'] or face['verdict']}. The raw score over all of "
+            f"it is {face['score']:.3f}, which is no probability; single moments may lie elsewhere."
         )
     if face["heat"]:
         said += " Below: what the raw score rests on, in red."

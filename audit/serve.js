@@ -144,7 +144,7 @@ function faces(record) {
   const shown = record.faces.map((face) => {
     let said = "not judged";
     if (face.lr !== null) said = "likelihood ratio " + Number(face.lr).toPrecision(3) + ", " + face.verdict + (face.reason ? " (" + face.reason + ")" : "");
-    else if (face.score !== null) said = "no likelihood ratio, " + (face.reason || face.verdict) + "; raw score " + face.score.toFixed(3) + ", which is no probability";
+    else if (face.score !== null) said = "no likelihood ratio, " + (face.reason || face.verdict) + "; raw score over all of it " + face.score.toFixed(3) + ", which is no probability";
     const words = "Face " + face.number + ", " + face.begin_s.toFixed(2) + " to " + face.end_s.toFixed(2) + " s: " + said + "."
       + (face.heat ? " Below each crop, in red, what the raw score rests on." : "");
     return make("figure", {},
