@@ -346,7 +346,8 @@ def _manifests(record: Record) -> Iterator[Any]:
     if clip is not None:
         yield _rows(
             [
-                ("registered clip", f"{clip['clip']}, {clip['label']}, {clip['kind']}"),
+                ("registered clip", clip["clip"]),
+                ("its label", f"{clip['label']} in its corpus, {clip['kind']}"),
                 ("registered at", clip["registered"]),
                 ("released file", f"sha256 {clip['sha256']}"),
             ]

@@ -18,6 +18,7 @@ from obverse.media.still import read_still
 from obverse.media.video import probe
 from obverse.provenance.isolation import verify_store_isolated
 from obverse.provenance.manifest import FINGERPRINT_ALGORITHM, MARK_ALGORITHM
+from obverse.provenance.mediatype import media_type
 from obverse.provenance.registry import ManifestRecord, Registry
 from obverse.provenance.verify import ManifestReport
 from obverse.watermark.carriers import DEFAULT_KEY
@@ -155,9 +156,14 @@ def gather_with_mark(path: Path, key: bytes = DEFAULT_KEY) -> tuple[MarkReading 
     except InputError:
         try:
             still = read_still(path)
-        except InputError:
-            if heard is None:
+        except InputError as error:
+            if heard is None and media_type(path).startswith("image/"):
                 raise
+            if heard is None:
+                raise InputError(
+                    f"{path} cannot be read as a film, a still or a sound long enough to tell; it "
+                    "is damaged, silent or of another kind, give a whole copy."
+                ) from error
             return None, Evidence(None, None, heard)
         found = extract_frames([still], key)
         return found, Evidence(found.payload, sketch_frames([still], _STILL_FPS), None)

@@ -176,7 +176,7 @@ function manifests(record) {
   return card("Manifests", tree(record.manifest, "In the file", record.manifest.state !== "absent"),
     record.recovered ? tree(record.recovered, "Recovered from the registry", true)
       : make("p", { class: "soft" }, record.registry.why_not || "None was recovered from the registry."),
-    clip ? facts([["registered clip", clip.clip], ["which is", clip.label + ", " + clip.kind], ["found by", clip.found_by], ["content", clip.content]]) : null);
+    clip ? facts([["registered clip", clip.clip], ["its label", clip.label + " in its corpus, " + clip.kind], ["found by", clip.found_by], ["content", clip.content]]) : null);
 }
 
 function mark(record) {
@@ -188,7 +188,7 @@ function mark(record) {
     ["payload", found.payload || (found.present ? "lost" : "")],
     ["z", found.z.toFixed(1)],
     ["chance", found.present ? "at most " + found.p_value.toExponential(1) + " that an unmarked clip reads so" : ""],
-    ["since marking", turned ? "scaled " + turned.scale.map((each) => each.toFixed(3)).join(" x ") + ", turned " + turned.degrees.toFixed(2) + " degrees" + (turned.mirrored ? ", mirrored" : "") : ""],
+    ["since marking", turned ? "spans " + turned.scale.map((each) => each.toFixed(3)).join(" x ") + " of the marked picture, turned " + turned.degrees.toFixed(2) + " degrees" + (turned.mirrored ? ", mirrored" : "") : ""],
   ]));
 }
 
