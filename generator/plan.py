@@ -89,7 +89,9 @@ class CorpusPlan:
     )  # shares of the identities, and of the voices
     encode: EncodeConfig = dataclasses.field(
         default_factory=lambda: EncodeConfig(threads=1)
-    )  # one for all clips; a worker is a process with one thread
+    )  # where each scene's settings begin; a worker is a process with one thread
+    crf_spread: float = 0.0  # how far from encode's crf each scene's may lie, drawn evenly
+    alike: bool = True  # whether each take is encoded in as many bytes as its twin
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be carried out."""
@@ -116,8 +118,14 @@ class CorpusPlan:
             )
         if self.seconds is not None and not 0.4 <= self.seconds <= 3600:
             raise ConfigError(f"a plan's clips last {self.seconds} s; they may last 0.4 to 3600.")
-        if not isinstance(self.refine, bool):
-            raise ConfigError(f"a plan's refine is {self.refine!r}; it must be true or false.")
+        for name in ("refine", "alike"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ConfigError(f"a plan's {name} is {value!r}; it must be true or false.")
+        if not 0 <= self.crf_spread <= min(10.0, self.encode.crf - 1, 51 - self.encode.crf):
+            raise ConfigError(
+                f"a plan's crf_spread is {self.crf_spread}; it must be from 0 to 10 and keep crf "
+                f"{self.encode.crf:g} within 1 to 51."
+            )
         if not 0 <= self.seed < 1 << 63:
             raise ConfigError(f"a plan's seed is {self.seed}; it must be {SEEDS}.")
         require_split(self.split)
@@ -167,8 +175,9 @@ class CorpusPlan:
         for name in ("sentences", "voices_each", "size", "seed"):
             if name in changed:
                 changed[name] = read_whole(f"a plan's {name}", changed[name])
-        if "seconds" in changed:
-            changed["seconds"] = read_real("a plan's seconds", changed["seconds"])
+        for name in ("seconds", "crf_spread"):
+            if name in changed:
+                changed[name] = read_real(f"a plan's {name}", changed[name])
         return cls(**changed)
 
     def to_dict(self) -> dict[str, Any]:
@@ -189,6 +198,13 @@ class CorpusPlan:
         # A few to spare: 32-bit numbers may repeat.
         drawn = np.random.SeedSequence(self.seed).generate_state(self.identities + 64)
         return tuple(dict.fromkeys(int(seed) for seed in drawn))[: self.identities]
+
+    def encode_of(self, drawn: int) -> EncodeConfig:
+        """Return the settings of the scene that a number was drawn for."""
+        if not self.crf_spread:
+            return self.encode
+        spread = np.random.default_rng(drawn).uniform(-self.crf_spread, self.crf_spread)
+        return dataclasses.replace(self.encode, crf=round(self.encode.crf + float(spread), 2))
 
     def voice_ids(self) -> tuple[str, ...]:
         """Return the ids of the voices, in an order drawn by the plan's seed."""
@@ -230,6 +246,7 @@ class Scene:
     size: int
     refine: bool  # of the synthetic takes
     encode: EncodeConfig
+    alike: bool  # whether the takes are encoded in as many bytes as the twin
     twin: Take
     takes: tuple[Take, ...]
 
@@ -445,15 +462,19 @@ def _scene(
     split: Split,
     controls: PerformanceConfig,
 ) -> Scene:
+    speech = [_sha256(path) for path in sentences]
+    drawn = _number(plan.seed, sitter, speech, dataclasses.asdict(controls), "encode")
+    encode = plan.encode_of(drawn)
     lineage: dict[str, Any] = {
         "sitter": sitter,
         "voice": voice,
-        "speech": [_sha256(path) for path in sentences],
+        "speech": speech,
         "seconds": plan.seconds,
         "controls": dataclasses.asdict(controls),
         "size": plan.size,
         "refine": plan.refine,
-        "encode": dataclasses.asdict(plan.encode),
+        "encode": dataclasses.asdict(encode),
+        "alike": plan.alike,
         "tool": f"obverse {obverse.__version__}",
     }
 
@@ -478,7 +499,8 @@ def _scene(
         split=split,
         size=plan.size,
         refine=plan.refine,
-        encode=plan.encode,
+        encode=encode,
+        alike=plan.alike,
         twin=take(None),
         takes=tuple(take(method) for method in plan.methods),
     )
