@@ -138,6 +138,7 @@ def _mark(found: Evidence) -> dict[str, str]:
         conditions += (
             f"; found at scale {across:.3f} x {down:.3f}, turned {turned['degrees']:.2f} degrees"
             + (", mirrored" if turned["mirrored"] else "")
+            + (", seen from aside" if turned.get("leaning") else "")
         )
     return _finding(
         method,

@@ -133,11 +133,13 @@ def carriers(key: bytes = DEFAULT_KEY) -> Carriers:
     )
 
 
-def pulse_spectrum(side: int) -> npt.NDArray[np.float32]:
-    """Return the pulse's transfer function [side, side // 2 + 1] for a torus of `side` samples."""
+def pulse_spectrum(side: int, tiles: tuple[int, int] = (1, 1)) -> npt.NDArray[np.float32]:
+    """Return the pulse's transfer function for a plane of `tiles` (down, right) tori, each of
+    `side` samples: [side * down, side * right // 2 + 1].
+    """
     per_px = side / TORUS_PX
-    rows = scipy.fft.fftfreq(side)[:, None] * per_px
-    columns = scipy.fft.rfftfreq(side)[None, :] * per_px
+    rows = scipy.fft.fftfreq(side * tiles[0])[:, None] * per_px
+    columns = scipy.fft.rfftfreq(side * tiles[1])[None, :] * per_px
     radius = np.hypot(rows, columns)
     rise = 0.5 + 0.5 * np.clip((radius - _BAND[0]) / _BAND_EDGE[0], -1, 1)
     fall = 0.5 - 0.5 * np.clip((radius - _BAND[1]) / _BAND_EDGE[1], -1, 1)
