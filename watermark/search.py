@@ -3,8 +3,9 @@ found blind.
 
 A `Geometry` says how the picture is to be stretched, turned and mirrored before it lies on the
 torus; one FFT then finds the offset. `find` tries the picture as it is, then families of
-geometries, coarsely, and climbs from the best. Last, it looks at the picture's middle alone, which
-hardly leans where the whole does, and goes on from there (`obverse.watermark.leaning`).
+geometries, coarsely, and climbs from the best. Then it looks at the picture's middle alone, which
+hardly leans where the whole does, and goes on from there (`obverse.watermark.leaning`). Where the
+synchronisation chips have been taken away, those of the bits tell the offset, at some expense.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 import cv2
+import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -33,6 +35,7 @@ from obverse.watermark.pool import POOL_PX, Image
 __all__ = ["Fix", "align", "find", "offset_for"]
 
 _PEAKS_PLAIN, _PEAKS = 6, 2  # offsets that are read as the picture is; fitted from elsewhere
+_BITS_HEARD = 48  # of 1024, where synchronisation was taken away: enough where the mark is strong
 _PEAK_PX = 2  # pooled pixels around a peak that belong to it
 
 _COARSE_SIDE = 160  # samples of the torus in the coarse search
@@ -170,13 +173,27 @@ def _whole(offset: float) -> float:
     return round(2 * offset - 0.5) / 2 + 0.25
 
 
+def _seen(image: Image, geometry: Geometry) -> Image:
+    return np.ascontiguousarray(image[:, ::-1]) if geometry.mirrored else image
+
+
 def align(image: Image, key: bytes, geometry: Geometry, count: int = 1) -> Iterator[Fix]:
     """Lay a pooled picture on the torus by a geometry and yield what its chips read at the `count`
     likeliest offsets, best first.
     """
-    picture = image[:, ::-1] if geometry.mirrored else image
-    spectrum = _spectrum(np.ascontiguousarray(picture), geometry, POOL_PX)
+    spectrum = _spectrum(_seen(image, geometry), geometry, POOL_PX)
     surface = scipy.fft.irfft2(spectrum * _reference(key, POOL_PX), s=(POOL_PX, POOL_PX))
+    yield from _fixes(spectrum, surface, key, geometry, count)
+
+
+def _fixes(
+    spectrum: npt.NDArray[np.complex64],
+    surface: npt.NDArray[np.float32],
+    key: bytes,
+    geometry: Geometry,
+    count: int,
+) -> Iterator[Fix]:
+    """Yield what the chips read at the highest places of a surface over the offsets."""
     shaped = spectrum * _pulse(POOL_PX)
     keyed = carriers(key)
     step = POOL_PX // GRID
@@ -191,6 +208,52 @@ def align(image: Image, key: bytes, geometry: Geometry, count: int = 1) -> Itera
         aligned = scipy.fft.irfft2(shaped * phase.astype(np.complex64), s=(POOL_PX, POOL_PX))
         chips = aligned[::step, ::step].ravel() * keyed.sign
         yield Fix(geometry, (down, right), _sync_z(chips, keyed), chips)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _harmony(
+    grid: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int32],
+    columns: npt.NDArray[np.int32],
+    signs: npt.NDArray[np.float32],
+    out: npt.NDArray[np.float32],
+) -> None:
+    """Write for each shift of a grid how well the chips [N, 13] of each bit agree there."""
+    height, width = grid.shape
+    for down in range(height):
+        for right in range(width):
+            total = np.float32(0.0)
+            for bit in range(rows.shape[0]):
+                agreed = np.float32(0.0)
+                for chip in range(rows.shape[1]):
+                    row, column = rows[bit, chip] + down, columns[bit, chip] + right
+                    row -= height if row >= height else 0
+                    column -= width if column >= width else 0
+                    agreed += signs[bit, chip] * grid[row, column]
+                total += agreed * agreed
+            out[down, right] = total
+
+
+def _without_sync(image: Image, key: bytes, geometry: Geometry) -> Iterator[Fix]:
+    """Yield the likeliest offsets by the chips of the coded bits alone, whatever the bits are.
+
+    Who has many clips of one key can learn the synchronisation chips from their average and take
+    them away; those of the bits differ from clip to clip.
+    """
+    spectrum = _spectrum(_seen(image, geometry), geometry, POOL_PX)
+    plane = scipy.fft.irfft2(spectrum * _pulse(POOL_PX), s=(POOL_PX, POOL_PX))
+    keyed = carriers(key)
+    bits = keyed.bits[:_BITS_HEARD]
+    rows, columns = (bits // GRID).astype(np.int32), (bits % GRID).astype(np.int32)
+    surface = np.empty((POOL_PX, POOL_PX), np.float32)
+    step = POOL_PX // GRID
+    for down in range(step):
+        for right in range(step):
+            heard = np.empty((GRID, GRID), np.float32)
+            grid = np.ascontiguousarray(plane[down::step, right::step], np.float32)
+            _harmony(grid, rows, columns, keyed.sign[bits], heard)
+            surface[down::step, right::step] = heard
+    yield from _fixes(spectrum, surface, key, geometry, _PEAKS)
 
 
 def offset_for(image: Image, payload: int, key: bytes) -> tuple[int, int] | None:
@@ -235,6 +298,9 @@ def _families() -> Iterator[Geometry]:
             yield Geometry(0, 0, signed)
             yield Geometry(fit, fit, signed)
             yield Geometry(fit // 2, fit // 2, signed)
+    for units in range(step, 6 * step, step):  # held a little askew, and from a little further away
+        for signed in (-18, 18):
+            yield Geometry(units, units, signed)
 
 
 def _coarse(image: Image, key: bytes, families: Iterable[Geometry], count: int) -> list[Geometry]:
@@ -322,10 +388,6 @@ def _tilted() -> Iterator[Geometry]:
                 yield Geometry(units + squeeze, units - squeeze, turn)
 
 
-def _seen(image: Image, geometry: Geometry) -> Image:
-    return np.ascontiguousarray(image[:, ::-1]) if geometry.mirrored else image
-
-
 def _straight(image: Image, key: bytes) -> Iterator[Geometry]:
     """Yield how the picture may have been scaled and turned, likely ones first."""
     for start in _coarse(image, key, _families(), _CANDIDATES):
@@ -351,14 +413,19 @@ def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
     few milliseconds.
     """
     best: Fix | None = None
-    for geometry, peaks in itertools.chain(
-        ((Geometry(mirrored=mirrored), _PEAKS_PLAIN) for mirrored in (False, True)),
-        ((geometry, 1) for geometry in _straight(image, key)),
-        ((geometry, 1) for geometry in _unlean(image, key)),
-    ):
-        for fix in align(image, key, geometry, peaks):
-            if accept(fix):
-                return fix
-            best = fix if best is None or fix.z > best.z else best
+    for fix in _all_fixes(image, key):
+        if accept(fix):
+            return fix
+        best = fix if best is None or fix.z > best.z else best
     assert best is not None
     return best
+
+
+def _all_fixes(image: Image, key: bytes) -> Iterator[Fix]:
+    as_it_is = [Geometry(), Geometry(mirrored=True)]
+    for geometry in as_it_is:
+        yield from align(image, key, geometry, _PEAKS_PLAIN)
+    for geometry in itertools.chain(_straight(image, key), _unlean(image, key)):
+        yield from align(image, key, geometry)
+    for geometry in as_it_is:
+        yield from _without_sync(image, key, geometry)
