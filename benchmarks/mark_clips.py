@@ -4,7 +4,6 @@ people, photographs that the generator moves, and a minute of recordings one aft
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -23,7 +22,7 @@ from obverse.media.still import read_still
 from obverse.media.video import read_frames
 from obverse.weights import sha256_file
 
-__all__ = ["MINUTE", "Source", "sources"]
+__all__ = ["MINUTE", "Source", "photographs", "sources"]
 
 MINUTE = "a minute"
 _SECONDS = 3
@@ -126,8 +125,21 @@ def _photograph(path: Path) -> Source:
     return Source(path.stem, "a photograph, moved", frames)
 
 
-def sources(folder: Path, portraits: Path | None, photographs: int) -> list[Source]:
-    """List the films: all recordings of a folder, what is made here, and `photographs` pictures
+def photographs(folder: Path, count: int) -> list[Source]:
+    """Return `count` photographs of a folder, spread evenly, that the generator moves.
+
+    Raises:
+        InputError: the folder is absent, or holds fewer.
+    """
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    stills = [path for path in found if path.suffix.lower() in (".jpg", ".png")]
+    if len(stills) < count:
+        raise InputError(f"{folder} holds {len(stills)} photographs; ask for no more.")
+    return [_photograph(stills[len(stills) * number // count]) for number in range(count)]
+
+
+def sources(folder: Path, portraits: Path | None, count: int) -> list[Source]:
+    """List the films: all recordings of a folder, what is made here, and `count` photographs
     of another folder, spread evenly.
 
     Raises:
@@ -140,11 +152,5 @@ def sources(folder: Path, portraits: Path | None, photographs: int) -> list[Sour
     found.append(Source("graphics", "flat graphics, drawn", _graphics))
     found += [_sitter(seed) for seed in _SITTERS]
     if portraits is not None:
-        stills = sorted(
-            path for path in portraits.iterdir() if path.suffix.lower() in (".jpg", ".png")
-        )
-        if len(stills) < photographs:
-            raise InputError(f"{portraits} holds {len(stills)} pictures; ask for fewer.")
-        step = Fraction(len(stills), max(1, photographs))
-        found += [_photograph(stills[int(step * number)]) for number in range(photographs)]
+        found += photographs(portraits, count)
     return [*found, _minute(films)]
