@@ -11,8 +11,9 @@ Three things follow from this layout:
 - No tile repeats inside a square frame, so nothing can be folded out of it; a frame of 16:9 holds
   1.8 copies at most.
 - Each clip lays the torus at an offset of its own, which its first frame chooses (see
-  `obverse.watermark.embed`). Averaging many clips of one key averages their synchronisation chips
-  to nothing, while the extractor finds any offset by one FFT at no extra cost.
+  `obverse.watermark.embed`). Averaging many clips of one key as they lie averages their
+  synchronisation chips to nothing, while the extractor finds any offset by one FFT at no extra
+  cost. Who lays the clips on each other first learns those chips; docs/mark.md says what then.
 - The signs are independent fair coins to whoever lacks the key, which makes the extractor's p-value
   a theorem (Hoeffding's inequality) and not a fit.
 
