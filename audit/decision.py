@@ -171,8 +171,9 @@ _NO_LIKENESS = _set(*(each for each in get_args(Content) if each not in _SAME_AI
 TABLE: tuple[Rule, ...] = (
     # What is wrong, whatever else was found.
     Rule(_ANY, _READ, _set("other"), _ANY, "mark-copied", "high",
-         "The mark belongs to a registered clip that shows something else, or that is a small "
-         "part of this picture."),
+         "The mark belongs to a registered clip that shows something else. It looks so, "
+         "too, where less than half of that clip is left, or where it fills less than half of "
+         "this picture."),
     Rule(_INVALID, _READ, _SAME_AI, _ANY, "altered-ai", "very high",
          "The manifest does not fit the file; mark and content lead to a clip registered as AI "
          "or software."),

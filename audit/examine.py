@@ -354,6 +354,7 @@ def _plain_registered(registered: Registered) -> dict[str, Any]:
             "picture_distance": found.picture_distance,
             "sound_distance": found.sound_distance,
             "placement": None if found.placement is None else dataclasses.asdict(found.placement),
+            "enclosed": found.enclosed,
         }
     return {
         "content": registered.content,

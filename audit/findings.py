@@ -1,7 +1,7 @@
 """Findings in words: each with its method, its own error rate and the conditions it holds under."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from obverse.audit.decision import ABSENCE, Findings
@@ -22,6 +22,8 @@ _STATES = {
     "invalid": "broken: the file or its history was altered, or the manifest cannot be read",
     "absent": "there is none",
 }
+# A word of the fingerprint spans two frames of 0.37 s, so the sound is longer than its words.
+_LEAST_HEARD_SECONDS = LEAST_SOUND_SECONDS + 0.4
 _NOT_STATISTICAL = "not a statistical method: "
 
 
@@ -129,14 +131,16 @@ def _mark(found: Evidence) -> dict[str, str]:
         return _finding(method, f"not looked for: {seen['why_no_mark']}", rate, key)
     conditions = f"{key}; {mark['frames']} frames of the first minute"
     if not mark["present"]:
-        return _finding(method, f"none found (z {mark['z']:.1f})", rate, conditions)
+        return _finding(method, f"none found (z {mark['z']:.1f}, within chance)", rate, conditions)
     chance = "below 1e-299" if mark["p_value"] < 1e-299 else f"at most {mark['p_value']:.1e}"
     payload = mark["payload"] or "lost"
     turned = mark["geometry"]
     if turned is not None:
         across, down = turned["scale"]
         conditions += (
-            f"; found at scale {across:.3f} x {down:.3f}, turned {turned['degrees']:.2f} degrees"
+            f"; this picture spans {across:.3f} x {down:.3f} of the one that was marked, measured "
+            f"by the shorter side (below 1 a crop, above 1 more around it), and is turned by "
+            f"{turned['degrees']:.2f} degrees"
             + (", mirrored" if turned["mirrored"] else "")
             + (", seen from aside" if turned.get("leaning") else "")
         )
@@ -163,12 +167,12 @@ def _registry(found: Evidence) -> dict[str, str]:
         "a mark that was read leads to a wrong clip about as seldom as it is read falsely; "
         f"content by sketches is the same up to {SAME_CONTENT_AT_MOST:g}, other from "
         f"{OTHER_CONTENT_FROM:g}: of 2000 crops of 602 portraits and scenes the farthest lay at "
-        ".112, of 2000 other pictures the nearest at .168, so fewer than one in 600 such pairs "
-        "passes for the same (95 % bound)"
+        ".112, of 2000 other pictures the nearest at .168, so fewer than one in 300 such pairs "
+        "passes for the same (95 % bound; each is looked for in the other)"
     )
     conditions = (
-        "the registry that was asked alone; crops to less than half a side, and a clip that is a "
-        "small part of the picture, look like other content; turned clips are not compared"
+        "the registry that was asked alone; crops to less than half a side, and a clip that fills "
+        "less than half of one, look like other content; turned clips are not compared"
     )
     if known.why_not is not None:
         return _finding(method, f"not asked: {known.why_not}", rate, conditions)
@@ -183,8 +187,12 @@ def _registry(found: Evidence) -> dict[str, str]:
         likeness = f"content at a distance of {best.picture_distance:.3f}"
     place = best.placement
     if place is not None and known.content != "other":
-        likeness += f", {place.width:.0%} x {place.height:.0%} of its picture"
-        likeness += f", from its second {place.second}" + (", mirrored" if place.mirrored else "")
+        part = f"{place.width:.0%} x {place.height:.0%}"
+        likeness += (
+            f", which fills {part} of this one" if best.enclosed else (f", {part} of its picture")
+        )
+        likeness += f", {_when(place.second, best.enclosed)}"
+        likeness += ", mirrored" if place.mirrored else ""
     return _finding(
         method,
         f"a registered clip {kind} (clip {best.record.clip_id}), found by its {best.found_by}; its "
@@ -192,6 +200,15 @@ def _registry(found: Evidence) -> dict[str, str]:
         rate,
         conditions,
     )
+
+
+def _when(second: int, enclosed: bool) -> str:
+    """Say how the two lie in time."""
+    if second == 0:
+        return "from its start"
+    if (second > 0) != enclosed:
+        return f"from its second {abs(second)}"
+    return f"which begins at second {abs(second)} of this one"
 
 
 def _near(found: list[Any]) -> str:
@@ -219,7 +236,9 @@ def _sound(found: Evidence) -> dict[str, str]:
     if known.why_not:
         result = f"not asked: {known.why_not}"
     elif not ((found.content.values or {}).get("evidence") or {}).get("heard"):
-        result = f"not looked for: less than {LEAST_SOUND_SECONDS:g} s of sound"
+        result = (
+            f"not looked for: no sound, silence, or less than {_LEAST_HEARD_SECONDS:g} s of sound"
+        )
     return _finding(
         "fingerprint of the sound: registered neighbours",
         result,
@@ -290,11 +309,16 @@ def _container(found: Evidence) -> dict[str, str]:
     facts = found.history.values
     return _finding(
         "container and codec history",
-        _not_done(found.history) if facts is None else f"{len(facts['facts'])} facts, listed below",
+        _not_done(found.history) if facts is None else _counted_facts(facts["facts"]),
         _NOT_STATISTICAL + "facts that the file states of itself; how often they mislead is not "
         "known, and anybody can write any of them",
         "tells of the last program that wrote the file, seldom of those before",
     )
+
+
+def _counted_facts(facts: Sequence[Mapping[str, str]]) -> str:
+    names = ", ".join(each["name"] for each in facts)
+    return f"{len(facts)} facts: {names}" if facts else "no facts"
 
 
 def limits_of(found: Evidence) -> list[str]:
@@ -304,6 +328,10 @@ def limits_of(found: Evidence) -> list[str]:
 
 def _limits(found: Evidence) -> Iterator[str]:
     yield ABSENCE
+    yield (
+        "A program made this report and no examiner. Who was asked what, by whom, and how the "
+        "exhibit came here, is not in it: whoever files it states that, and answers for it."
+    )
     yield (
         "The verdict is about the file: how it was made. It does not say whether what is shown and "
         "said is true, nor who made it with what intent."

@@ -1,10 +1,12 @@
 """Likelihood ratios in words, on the verbal scale of forensic practice.
 
-The bands are those of ENFSI's guideline for evaluative reporting in forensic science (2015, version
-3.0, the table of verbal equivalents): below 2 the findings support neither proposition, from 2 the
-support is weak, from 10 moderate, from 100 moderately strong, from 1000 strong, from 10 000 very
-strong, from 1 000 000 extremely strong. The words tell how far the findings favour one proposition
-over the other; they are no probability of either, which needs all else that is known of the case.
+The bands are those of the table of verbal equivalents in the "ENFSI guideline for evaluative
+reporting in forensic science" (approved version 3.0, 8 March 2015): 1 supports neither proposition;
+the support is weak from 2 to 10, moderate to 100, moderately strong to 1000, strong to 10 000, very
+strong to 1 000 000, and extremely strong above. Inverse ratios support the other proposition. The
+table does not say what lies between 1 and 2 (here: neither is supported), nor to which band a bound
+belongs (here: the stronger one). The words tell how far the findings favour one proposition over
+the other; they are no probability of either, which needs all else that is known of the case.
 """
 
 import dataclasses

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -27,6 +28,25 @@ def require_picture(text: object) -> str:
     return text
 
 
+def face_words(face: Mapping[str, Any]) -> str:
+    """Return what is said of one face, below its picture."""
+    said = "Not judged."
+    if face["lr"] is not None:
+        why = f" ({face['reason']})" if face["reason"] else ""
+        said = f"Likelihood ratio {face['lr']:.3g}: {support(float(face['lr'])).sentence}; "
+        said += f"{face['verdict']}{why}."
+    elif face["score"] is not None:
+        said = (
+            f"No likelihood ratio: {face['reason'] or face['verdict']}. The raw score over all of "
+            f"it is {face['score']:.3f}, which is no probability; single moments may lie elsewhere."
+        )
+    if face["heat"]:
+        said += " Below: what the raw score rests on, in red."
+    box = ", ".join(f"{value:.0f}" for value in face["box"])
+    seen = f"{face['begin_s']:.2f} to {face['end_s']:.2f} s"
+    return f"Face {face['number']}, {seen}, box {box} px. {said}"
+
+
 def page(record: Record) -> str:
     """Return the report as HTML: the same record gives the same bytes.
 
@@ -44,7 +64,7 @@ def page(record: Record) -> str:
             "timeline": None if timeline is None else svg(timeline),
             "words": "" if timeline is None else timeline.words,
             "picture": require_picture,
-            "words_of": lambda ratio: support(float(ratio)).sentence,
+            "face_words": face_words,
             "scale": SCALE,
             "scale_source": SCALE_SOURCE,
         }

@@ -26,8 +26,8 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
-from obverse.audit.likelihood import SCALE, SCALE_SOURCE, support
-from obverse.audit.page import require_picture
+from obverse.audit.likelihood import SCALE, SCALE_SOURCE
+from obverse.audit.page import face_words, require_picture
 from obverse.audit.record import Record
 from obverse.audit.timeline import Line, Poly, Rect, Timeline, draw
 from obverse.errors import AuditError, ConfigError, InputError
@@ -194,6 +194,12 @@ def _letters_note(record: Record) -> str:
     return said + "The report's HTML and JSON have all letters as they were." if said else ""
 
 
+def _escaped(name: str) -> list[tuple[str, object]]:
+    """Return a row with a name's letters by their numbers, where a viewer might leave any out."""
+    drawn = all(_font_of(letter, ()) == "Sans" for letter in name)
+    return [] if drawn else [("name, escaped", name.encode("unicode_escape").decode())]
+
+
 def _rows(rows: list[tuple[str, object]]) -> Table:
     cells = [[Paragraph(_text(n), _NAME), Paragraph(_text(v), _CELL)] for n, v in rows]
     table = Table(cells, colWidths=[32 * mm, _WIDTH - 32 * mm], hAlign="LEFT")
@@ -226,6 +232,7 @@ def _story(record: Record) -> Iterator[Any]:
         [
             ("sha256", exhibit["sha256"]),
             ("name", exhibit["name"]),
+            *_escaped(exhibit["name"]),
             ("size", f"{exhibit['bytes']} bytes, {exhibit['media_type']}"),
             ("file system's time", exhibit["modified"]),
             ("looked into", f"{times['started']} to {times['finished']}"),
@@ -317,20 +324,8 @@ def _faces(record: Record) -> Iterator[Any]:
     if not record.faces:
         yield Paragraph("No face was found or looked for.", _BODY)
     for face in record.faces:
-        said = "Not judged."
-        if face["lr"] is not None:
-            said = f"Likelihood ratio {face['lr']:.3g}: {support(face['lr']).sentence}; "
-            said += f"{face['verdict']}" + (f" ({face['reason']})" if face["reason"] else "") + "."
-        elif face["score"] is not None:
-            said = f"Score {face['score']:.3f}; {face['reason'] or face['verdict']}."
-        if face["heat"]:
-            said += " Below: what speaks for synthetic, in red."
-        box = ", ".join(f"{value:g}" for value in face["box"])
-        words = (
-            f"Face {face['number']}, {face['begin_s']:.2f} to {face['end_s']:.2f} s, box {box} px. "
-        )
         shown = [_picture(face["picture"], 80 * mm)] if face["picture"] else []
-        yield KeepTogether([*shown, Paragraph(_text(words + said), _SMALL), Spacer(1, 4)])
+        yield KeepTogether([*shown, Paragraph(_text(face_words(face)), _SMALL), Spacer(1, 4)])
     if record.worst:
         yield Paragraph("Frames with the highest raw scores", _SUB)
     for frame in record.worst:
@@ -351,7 +346,8 @@ def _manifests(record: Record) -> Iterator[Any]:
     if clip is not None:
         yield _rows(
             [
-                ("registered clip", f"{clip['clip']}, {clip['label']}, {clip['kind']}"),
+                ("registered clip", clip["clip"]),
+                ("its label", f"{clip['label']} in its corpus, {clip['kind']}"),
                 ("registered at", clip["registered"]),
                 ("released file", f"sha256 {clip['sha256']}"),
             ]

@@ -8,14 +8,17 @@ is signed in the manifest.
 
 import base64
 import dataclasses
+import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from obverse.errors import ConfigError, InputError, ProvenanceError
 from obverse.isolation import Bounds, ask
 from obverse.media.still import read_still
 from obverse.media.video import probe
 from obverse.provenance.isolation import verify_store_isolated
+from obverse.provenance.manifest import FINGERPRINT_ALGORITHM, MARK_ALGORITHM
+from obverse.provenance.mediatype import media_type
 from obverse.provenance.registry import ManifestRecord, Registry
 from obverse.provenance.verify import ManifestReport
 from obverse.watermark.carriers import DEFAULT_KEY
@@ -30,7 +33,11 @@ from obverse.watermark.sound_fingerprint import (
     fingerprint_sound,
 )
 
+if TYPE_CHECKING:
+    from obverse.provenance.remote import RemoteResolver
+
 __all__ = [
+    "SOUND_ALGORITHM",
     "Evidence",
     "FoundBy",
     "Recovery",
@@ -39,7 +46,11 @@ __all__ = [
     "gather_with_mark",
     "read_evidence",
     "recover",
+    "recover_remotely",
 ]
+
+SOUND_ALGORITHM = "org.obverse.sound.1"  # a soft binding to ask for; no manifest holds one
+
 
 FoundBy = Literal["mark", "picture", "sound"]
 Content = Literal["matches", "does not match", "not comparable"]
@@ -49,6 +60,7 @@ _MEMORY_BYTES = 6 << 30  # decoders and the mark's search of a large film
 _SECONDS = 300.0
 _MOST = 10  # candidates that are compared with the content
 _STILL_FPS = 25.0
+_PAYLOAD_BYTES = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,6 +103,7 @@ class Recovery:
     placement: Placement | None  # where the clip lies in what was released
     picture_distance: float | None
     sound_distance: float | None
+    enclosed: bool = False  # the placement is that of what was released in a larger picture
 
     @property
     def well(self) -> bool:
@@ -116,6 +129,7 @@ class Recovery:
             "picture_distance": self.picture_distance,
             "sound_distance": self.sound_distance,
             "placement": None if placed is None else dataclasses.asdict(placed),
+            "enclosed": self.enclosed,
         }
 
 
@@ -142,9 +156,14 @@ def gather_with_mark(path: Path, key: bytes = DEFAULT_KEY) -> tuple[MarkReading 
     except InputError:
         try:
             still = read_still(path)
-        except InputError:
-            if heard is None:
+        except InputError as error:
+            if heard is None and media_type(path).startswith("image/"):
                 raise
+            if heard is None:
+                raise InputError(
+                    f"{path} cannot be read as a film, a still or a sound long enough to tell; it "
+                    "is damaged, silent or of another kind, give a whole copy."
+                ) from error
             return None, Evidence(None, None, heard)
         found = extract_frames([still], key)
         return found, Evidence(found.payload, sketch_frames([still], _STILL_FPS), None)
@@ -200,10 +219,80 @@ def recover(
     Raises:
         ProvenanceError: the registry cannot be read.
     """
-    found = [
-        _compared(record, by, evidence, anchors)
-        for record, by in _candidates(evidence, registry, most)
-    ]
+    return _ordered(
+        [
+            _compared(record, by, evidence, verify_store_isolated(record.manifest, anchors))
+            for record, by in _candidates(evidence, registry, most)
+        ]
+    )
+
+
+def recover_remotely(
+    evidence: Evidence,
+    resolver: "RemoteResolver",
+    anchors: bytes | None = None,
+    *,
+    most: int = _MOST,
+) -> list[Recovery]:
+    """Do what `recover` does, with a server of the Soft Binding Resolution API for a registry.
+
+    The server learns the mark, or the fingerprints where it knows no manifest of the mark. Its
+    manifests are compared with the content by the fingerprint that is signed in them, for sketches
+    stay with the registry: whether a crop is the clip's cannot be told.
+
+    Raises:
+        ProvenanceError: the server cannot be asked, or its answers cannot be understood.
+    """
+    known = resolver.supported()
+    for by, algorithm, value in _bindings(evidence):
+        if known is not None and algorithm not in known:
+            continue
+        found = []
+        for manifest_id, endpoint in resolver.by_binding(algorithm, value, most):
+            store = resolver.manifest(manifest_id, endpoint)
+            report = None if store is None else verify_store_isolated(store, anchors)
+            # Whatever a server says, a manifest that does not name the mark is not the mark's.
+            if store is None or report is None or report.payload is None:
+                continue
+            if by == "mark" and report.payload != evidence.payload:
+                continue
+            record = _unregistered(manifest_id, report, report.payload, store)
+            found.append(_compared(record, by, evidence, report))
+        if found:
+            return _ordered(found)
+    return []
+
+
+def _bindings(evidence: Evidence) -> list[tuple[FoundBy, str, bytes]]:
+    """Return what of a clip can be asked for, the surest first."""
+    found: list[tuple[FoundBy, str, bytes]] = []
+    if evidence.payload is not None:
+        found.append(("mark", MARK_ALGORITHM, evidence.payload.to_bytes(_PAYLOAD_BYTES, "big")))
+    if evidence.drawn is not None:
+        shown = evidence.drawn.fingerprint.to_bytes()
+        found.append(("picture", FINGERPRINT_ALGORITHM, shown))
+    if evidence.heard is not None:
+        found.append(("sound", SOUND_ALGORITHM, evidence.heard.to_bytes()))
+    return found
+
+
+def _unregistered(
+    manifest_id: str, report: ManifestReport, payload: int, store: bytes
+) -> ManifestRecord:
+    """Return as a record what a manifest says of itself; the rest is empty."""
+    return ManifestRecord(
+        id=report.id or manifest_id,
+        clip_id=str(report.label.get("id", "")),
+        payload=payload,
+        sha256="",
+        created=datetime.datetime.fromtimestamp(0, datetime.UTC),
+        manifest=store,
+        label=report.label,
+        fingerprint=None,
+    )
+
+
+def _ordered(found: list[Recovery]) -> list[Recovery]:
     order = {"matches": 0, "not comparable": 1, "does not match": 2}
     return sorted(found, key=lambda each: order[each.content])
 
@@ -227,14 +316,14 @@ def _candidates(
 
 
 def _compared(
-    record: ManifestRecord, by: FoundBy, evidence: Evidence, anchors: bytes | None
+    record: ManifestRecord, by: FoundBy, evidence: Evidence, report: ManifestReport
 ) -> Recovery:
-    report = verify_store_isolated(record.manifest, anchors)
     placement = picture = sound = None
     same: bool | None = None
+    enclosed = False
     try:
         if evidence.drawn is not None and record.sketch is not None:
-            placement = locate(Sketch.from_bytes(record.sketch), evidence.drawn)
+            placement, enclosed = _placed(Sketch.from_bytes(record.sketch), evidence.drawn)
             picture, same = placement.distance, placement.same
         elif evidence.drawn is not None and (report.fingerprint or record.fingerprint):
             signed = Fingerprint.from_bytes(report.fingerprint or record.fingerprint or b"")
@@ -248,4 +337,16 @@ def _compared(
     except ConfigError as error:
         raise ProvenanceError(f"what was registered for {record.id} is damaged: {error}") from error
     content: Content = "not comparable" if same is None else "matches" if same else "does not match"
-    return Recovery(record, by, report, content, placement, picture, sound)
+    return Recovery(record, by, report, content, placement, picture, sound, enclosed)
+
+
+def _placed(kept: Sketch, seen: Sketch) -> tuple[Placement, bool]:
+    """Return where a clip lies in what was released, or that in the clip, and whether it is so.
+
+    A player's window that was filmed or recorded holds the whole of what was released and more.
+    """
+    placement = locate(kept, seen)
+    if placement.same:
+        return placement, False
+    around = locate(seen, kept)
+    return (around, True) if around.same else (placement, False)

@@ -6,7 +6,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from obverse.audit.recovery import Evidence, FoundBy, Recovery, gather_isolated, recover
+from obverse.audit.recovery import (
+    SOUND_ALGORITHM,
+    Evidence,
+    FoundBy,
+    Recovery,
+    gather_isolated,
+    recover,
+)
 from obverse.provenance.manifest import FINGERPRINT_ALGORITHM, MARK_ALGORITHM
 from obverse.provenance.registry import Registry
 from obverse.provenance.resolution import Algorithm, Match, MatchContent
@@ -15,7 +22,6 @@ from obverse.watermark.sound_fingerprint import SAME_SOUND_AT_MOST
 
 __all__ = ["ALGORITHMS", "SOUND_ALGORITHM", "content_matcher"]
 
-SOUND_ALGORITHM = "org.obverse.sound.1"
 ALGORITHMS = {
     each.name: each
     for each in (

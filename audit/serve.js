@@ -144,9 +144,9 @@ function faces(record) {
   const shown = record.faces.map((face) => {
     let said = "not judged";
     if (face.lr !== null) said = "likelihood ratio " + Number(face.lr).toPrecision(3) + ", " + face.verdict + (face.reason ? " (" + face.reason + ")" : "");
-    else if (face.score !== null) said = "score " + face.score.toFixed(3) + ", " + (face.reason || face.verdict);
+    else if (face.score !== null) said = "no likelihood ratio, " + (face.reason || face.verdict) + "; raw score over all of it " + face.score.toFixed(3) + ", which is no probability";
     const words = "Face " + face.number + ", " + face.begin_s.toFixed(2) + " to " + face.end_s.toFixed(2) + " s: " + said + "."
-      + (face.heat ? " Below each crop, in red, what speaks for synthetic." : "");
+      + (face.heat ? " Below each crop, in red, what the raw score rests on." : "");
     return make("figure", {},
       face.picture ? make("img", { src: "data:image/jpeg;base64," + face.picture, alt: "Crops of face " + face.number }) : null,
       make("figcaption", {}, words));
@@ -176,7 +176,7 @@ function manifests(record) {
   return card("Manifests", tree(record.manifest, "In the file", record.manifest.state !== "absent"),
     record.recovered ? tree(record.recovered, "Recovered from the registry", true)
       : make("p", { class: "soft" }, record.registry.why_not || "None was recovered from the registry."),
-    clip ? facts([["registered clip", clip.clip], ["which is", clip.label + ", " + clip.kind], ["found by", clip.found_by], ["content", clip.content]]) : null);
+    clip ? facts([["registered clip", clip.clip], ["its label", clip.label + " in its corpus, " + clip.kind], ["found by", clip.found_by], ["content", clip.content]]) : null);
 }
 
 function mark(record) {
@@ -188,7 +188,7 @@ function mark(record) {
     ["payload", found.payload || (found.present ? "lost" : "")],
     ["z", found.z.toFixed(1)],
     ["chance", found.present ? "at most " + found.p_value.toExponential(1) + " that an unmarked clip reads so" : ""],
-    ["since marking", turned ? "scaled " + turned.scale.map((each) => each.toFixed(3)).join(" x ") + ", turned " + turned.degrees.toFixed(2) + " degrees" + (turned.mirrored ? ", mirrored" : "") : ""],
+    ["since marking", turned ? "spans " + turned.scale.map((each) => each.toFixed(3)).join(" x ") + " of the marked picture, turned " + turned.degrees.toFixed(2) + " degrees" + (turned.mirrored ? ", mirrored" : "") : ""],
   ]));
 }
 

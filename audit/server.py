@@ -1,8 +1,8 @@
 """The audit as a page: upload or pick a clip, see what each technique found, take the report along.
 
 One application with three doors: the page, the audit's API that it uses (`/api`), and C2PA's Soft
-Binding Resolution API (`/c2pa`). Everything that the page needs is served here: it works without a
-network. Nothing is kept unless a folder is named for it.
+Binding Resolution API (`/c2pa/v1`). Everything that the page needs is served here: it works without
+a network. Nothing is kept unless a folder is named for it.
 """
 
 import asyncio
@@ -31,7 +31,13 @@ from obverse.audit.timeline import draw, svg
 from obverse.errors import ConfigError, ObverseError
 from obverse.provenance.mediatype import media_type
 from obverse.provenance.registry import Registry
-from obverse.provenance.resolution import Resolution, create_app
+from obverse.provenance.resolution import (
+    WELL_KNOWN,
+    Discovery,
+    Resolution,
+    create_app,
+    discovery,
+)
 
 __all__ = ["ServeConfig", "application"]
 
@@ -67,6 +73,7 @@ _REPORT_POLICY = (
     "form-action 'none'; frame-ancestors 'none'; sandbox"
 )
 _LONGEST_NAME = 120
+_RESOLUTION = "/c2pa/v1"  # the number is that of the API's surface, not of the specification
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +153,12 @@ def application(
         anchors=config.audit.anchors,
         most_upload_bytes=config.most_bytes,
     )
-    app.mount("/c2pa", create_app(resolution))
+    app.mount(_RESOLUTION, create_app(resolution))
+
+    @app.get(WELL_KNOWN, summary="Say where C2PA's Soft Binding Resolution API is")
+    def well_known() -> Discovery:
+        return discovery(_RESOLUTION)
+
     return app
 
 

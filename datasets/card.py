@@ -13,11 +13,15 @@ _MASKS = """A mask `masks/ID.png` is as large as its clip's frames: 255 where th
 painted a pixel in at least one frame, 0 where the clip shows the still's own pixel all the time,
 or, for `dub` and `swap`, the film's. A pristine clip's mask is 0 everywhere, whatever is heard."""
 
-_DOOR = """Pristine and synthetic clips went through one door: the same encoder and settings, frame
-rate, size, sound format, container and watermark strength, and both are marked and signed. A
-clip's name is the hash of its lineage. The one thing in a file that says what the clip is, is its
-signed manifest, whose duty that is: read pixels and sound, never the manifest, when training a
-detector."""
+_DOOR = """Pristine and synthetic clips went through one door: the same encoder, frame rate, size,
+sound format and container, and both are marked and signed; how strongly is drawn for each
+clip.{alike} A clip's name is the hash of its lineage. The one thing in a file that says what the
+clip is, is its signed manifest, whose duty that is: read pixels and sound, never the manifest, when
+training a detector."""
+
+_ALIKE = """ Each clip but the
+pristine ones was encoded at the quality at which its picture is as large as its twin's, key frames
+and all: a moved still takes fewer bytes than a film at one quality."""
 
 _LIMITS = """- The sitters are rendered. A detector that does well here has learned these methods
 on these renders; how it
@@ -46,6 +50,9 @@ _RECORDED_LIMITS = """- A detector that does well here has learned these methods
 # What both clips of a pair share, and what else where the film keeps its own sound.
 _SHARED = ("frames", "width", "height", "fps", "encoder", "identity", "split")
 _SPOKEN = ("speaker",)
+# What of the encoder's settings is drawn, or follows the twin's bytes.
+_FREE = ("crf", "key_ratio", "mark_psnr_db")
+_MARKS_APART_DB = 3.0  # more than what is drawn: a mark that was not read back was made stronger
 
 _LAID_OVER = """{count} clips are pristine films with another sound (`sound` is `synthetic`, their
 pictures are `pristine`): another speech, as long and as loud as the twin's. They are forgeries to
@@ -90,7 +97,7 @@ def corpus_card(
         "Sitters are virtual adults drawn by seed; nobody's face is in them. Rights: `synthetic`.",
         *_attributes(clips),
         "## What pairs share",
-        _DOOR,
+        _door(plan),
         _pairs(clips, (*_SHARED, "controls")),
         _laid_over(clips),
         "## Masks",
@@ -123,7 +130,7 @@ def recorded_card(
         _disjointness(clips),
         "A person stands in the table, and in manifests, under a hash.",
         "## What pairs share",
-        _DOOR,
+        _door(plan),
         _pairs(clips, _SHARED),
         _laid_over(clips),
         "## Masks",
@@ -185,7 +192,11 @@ def _pairs(clips: Sequence[Clip], fields: Sequence[str]) -> str:
         for clip in forged
         if (twin := pristine.get(clip.parents.get("twin", ""))) is not None
         for field in (*fields, *(_SPOKEN if clip.binary else ()))
-        if getattr(clip, field) != getattr(twin, field)
+        if (
+            _differ(clip, twin)
+            if field == "encoder"
+            else getattr(clip, field) != getattr(twin, field)
+        )
     )
     lines = [
         f"{len(synthetic) - alone} of {len(synthetic)} synthetic clips have their pristine twin "
@@ -200,6 +211,20 @@ def _pairs(clips: Sequence[Clip], fields: Sequence[str]) -> str:
             "split."
         )
     return " ".join(lines)
+
+
+def _door(plan: Mapping[str, Any]) -> str:
+    return _DOOR.format(alike=_ALIKE if plan.get("alike") else "")
+
+
+def _differ(clip: Clip, twin: Clip) -> bool:
+    """Whether two clips were encoded with other settings, but for what may differ."""
+    ours, theirs = (
+        {name: value for name, value in each.encoder.items() if name not in _FREE}
+        for each in (clip, twin)
+    )
+    marks = [float(each.encoder.get("mark_psnr_db", 0.0)) for each in (clip, twin)]
+    return ours != theirs or abs(marks[0] - marks[1]) > _MARKS_APART_DB
 
 
 def _laid_over(clips: Sequence[Clip]) -> str:

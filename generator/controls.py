@@ -316,8 +316,6 @@ def read_tracks(path: Path) -> Tracks:
     if path.is_file() and not path.stat().st_size:
         raise InputError(f"{path} is empty and holds no control track; give columns of numbers.")
     require_file(path)
-    if not path.is_file():
-        raise InputError(f"the control tracks {path} are no regular file; give a file.")
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(
             f"the control tracks {path} hold {path.stat().st_size} bytes; they may hold "

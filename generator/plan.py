@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import yaml
+from scipy.optimize import linear_sum_assignment
 
 import obverse
 from obverse.clip import Split, lineage_id
@@ -89,7 +90,9 @@ class CorpusPlan:
     )  # shares of the identities, and of the voices
     encode: EncodeConfig = dataclasses.field(
         default_factory=lambda: EncodeConfig(threads=1)
-    )  # one for all clips; a worker is a process with one thread
+    )  # where each scene's settings begin; a worker is a process with one thread
+    crf_spread: float = 0.0  # how far from encode's crf each scene's may lie, drawn evenly
+    alike: bool = True  # whether each take is encoded in as many bytes as its twin
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be carried out."""
@@ -116,8 +119,14 @@ class CorpusPlan:
             )
         if self.seconds is not None and not 0.4 <= self.seconds <= 3600:
             raise ConfigError(f"a plan's clips last {self.seconds} s; they may last 0.4 to 3600.")
-        if not isinstance(self.refine, bool):
-            raise ConfigError(f"a plan's refine is {self.refine!r}; it must be true or false.")
+        for name in ("refine", "alike"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ConfigError(f"a plan's {name} is {value!r}; it must be true or false.")
+        if not 0 <= self.crf_spread <= min(10.0, self.encode.crf - 1, 51 - self.encode.crf):
+            raise ConfigError(
+                f"a plan's crf_spread is {self.crf_spread}; it must be from 0 to 10 and keep crf "
+                f"{self.encode.crf:g} within 1 to 51."
+            )
         if not 0 <= self.seed < 1 << 63:
             raise ConfigError(f"a plan's seed is {self.seed}; it must be {SEEDS}.")
         require_split(self.split)
@@ -167,8 +176,9 @@ class CorpusPlan:
         for name in ("sentences", "voices_each", "size", "seed"):
             if name in changed:
                 changed[name] = read_whole(f"a plan's {name}", changed[name])
-        if "seconds" in changed:
-            changed["seconds"] = read_real("a plan's seconds", changed["seconds"])
+        for name in ("seconds", "crf_spread"):
+            if name in changed:
+                changed[name] = read_real(f"a plan's {name}", changed[name])
         return cls(**changed)
 
     def to_dict(self) -> dict[str, Any]:
@@ -190,6 +200,13 @@ class CorpusPlan:
         drawn = np.random.SeedSequence(self.seed).generate_state(self.identities + 64)
         return tuple(dict.fromkeys(int(seed) for seed in drawn))[: self.identities]
 
+    def encode_of(self, drawn: int) -> EncodeConfig:
+        """Return the settings of the scene that a number was drawn for."""
+        if not self.crf_spread:
+            return self.encode
+        spread = np.random.default_rng(drawn).uniform(-self.crf_spread, self.crf_spread)
+        return dataclasses.replace(self.encode, crf=round(self.encode.crf + float(spread), 2))
+
     def voice_ids(self) -> tuple[str, ...]:
         """Return the ids of the voices, in an order drawn by the plan's seed."""
         ids = _voice_ids() if isinstance(self.voices, int) else self.voices
@@ -202,6 +219,15 @@ class Said(NamedTuple):
 
     voice: str
     sentences: tuple[Path, ...]  # sound files, said one after the other
+
+
+class _Speech(NamedTuple):
+    """What somebody says in one scene or, under other controls, in several."""
+
+    sitter: int
+    voice: str
+    first: int  # the first sentence's number
+    sentences: tuple[Path, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +256,7 @@ class Scene:
     size: int
     refine: bool  # of the synthetic takes
     encode: EncodeConfig
+    alike: bool  # whether the takes are encoded in as many bytes as the twin
     twin: Take
     takes: tuple[Take, ...]
 
@@ -319,28 +346,33 @@ def lay_out(plan: CorpusPlan) -> tuple[Scene, ...]:
     for split in SPLITS:
         own_sitters, sitters = sitters[: identity_counts[split]], sitters[identity_counts[split] :]
         own_voices, voices = voices[: voice_counts[split]], voices[voice_counts[split] :]
+        said: list[_Speech] = []
+        spoken = dict.fromkeys(own_voices, 0)  # by how many sitters so far
         for number, sitter in enumerate(own_sitters):
             # In turn, so that all voices of a split are heard where there are enough sitters.
             each = min(plan.voices_each or len(own_voices), len(own_voices))
             turn = [own_voices[(number * each + index) % len(own_voices)] for index in range(each)]
             for name in turn:
-                for first in _first_sentences(plan, sitter, catalogue[name]):
-                    sentences = _sentences(catalogue[name], first, plan.seconds)
-                    for item in plan.controls:
-                        donor: int | None = None
-                        if plan.least_people > 1:
-                            drawn = _number(
-                                plan.seed, sitter, name, first, dataclasses.asdict(item)
-                            )
-                            donor = lender(sitter, _alike(sitter, own_sitters), drawn)
-                        over: Said | None = None
-                        if plan.lays_sound:
-                            others = [catalogue[other] for other in _from(name, own_voices)]
-                            drawn = _number(plan.seed, sitter, name, first, "over")
-                            over = _other_speech(others, sentences, plan.seconds, drawn)
-                        scenes.append(
-                            _scene(plan, sitter, donor, name, sentences, over, split, item)
-                        )
+                voice = catalogue[name]
+                for first in _first_sentences(plan, voice, spoken[name]):
+                    said.append(
+                        _Speech(sitter, name, first, _sentences(voice, first, plan.seconds))
+                    )
+                spoken[name] += 1
+        laid = _exchanged(said, plan.seed) if plan.lays_sound and plan.seconds is not None else {}
+        for speech in said:
+            drawn_for = (plan.seed, speech.sitter, speech.voice, speech.first)
+            over = laid.get(speech)
+            if plan.lays_sound and over is None:
+                others = [catalogue[other] for other in _from(speech.voice, own_voices)]
+                drawn = _number(*drawn_for, "over")
+                over = _other_speech(others, speech.sentences, plan.seconds, drawn)
+            for item in plan.controls:
+                donor: int | None = None
+                if plan.least_people > 1:
+                    drawn = _number(*drawn_for, dataclasses.asdict(item))
+                    donor = lender(speech.sitter, _alike(speech.sitter, own_sitters), drawn)
+                scenes.append(_scene(plan, speech, donor, over, split, item))
     return tuple(scenes)
 
 
@@ -368,16 +400,19 @@ def lender(person: Person, people: Sequence[Person], drawn: int) -> Person:
     return others[drawn % len(others)]
 
 
-def _first_sentences(plan: CorpusPlan, sitter: int, voice: Voice) -> list[int]:
-    if plan.sentences > len(voice.sentences):
+def _first_sentences(plan: CorpusPlan, voice: Voice, spoken: int) -> list[int]:
+    """Return the first sentences of the next who speaks with a voice, `spoken` having done so.
+
+    They go round in an order of the voice's own, so that all are said as often.
+    """
+    count = len(voice.sentences)
+    if plan.sentences > count:
         raise ConfigError(
-            f"voice {voice.id} has {len(voice.sentences)} sentences and not {plan.sentences}; ask "
-            "for fewer."
+            f"voice {voice.id} has {count} sentences and not {plan.sentences}; ask for fewer."
         )
-    order = np.random.default_rng(_number(plan.seed, sitter, voice.id)).permutation(
-        len(voice.sentences)
-    )
-    return [int(index) for index in order[: plan.sentences]]
+    order = np.random.default_rng(_number(plan.seed, voice.id)).permutation(count)
+    start = spoken * plan.sentences
+    return [int(order[(start + index) % count]) for index in range(plan.sentences)]
 
 
 def _sentences(voice: Voice, first: int, seconds: float | None) -> tuple[Path, ...]:
@@ -397,6 +432,26 @@ def _from(first: str, names: Sequence[str]) -> list[str]:
     """Return the names from one of them on, and then those before it."""
     at = names.index(first)
     return [*names[at:], *names[:at]]
+
+
+def _exchanged(said: Sequence[_Speech], seed: int) -> Mapping[_Speech, Said]:
+    """Return for each speech the one of another scene by the same voice, each of them once.
+
+    A speech is then laid over a film as often as it is said in one, and what is heard does not tell
+    which. Speeches for which none is left that says something else are left out.
+    """
+    by_voice: dict[str, list[_Speech]] = {}
+    for speech in said:
+        by_voice.setdefault(speech.voice, []).append(speech)
+    laid: dict[_Speech, Said] = {}
+    for voice, own in by_voice.items():
+        alike = [[not set(a.sentences).isdisjoint(b.sentences) for b in own] for a in own]
+        drawn = np.random.default_rng(_number(seed, voice, "over")).random((len(own), len(own)))
+        rows, columns = linear_sum_assignment(drawn + len(own) * np.array(alike))
+        for row, column in zip(rows, columns, strict=True):
+            if not alike[row][column]:
+                laid[own[row]] = Said(voice, own[column].sentences)
+    return laid
 
 
 def _other_speech(
@@ -437,23 +492,26 @@ def _other_speech(
 
 def _scene(
     plan: CorpusPlan,
-    sitter: int,
+    said: _Speech,
     donor: int | None,
-    voice: str,
-    sentences: tuple[Path, ...],
     over: Said | None,
     split: Split,
     controls: PerformanceConfig,
 ) -> Scene:
+    sitter, voice, sentences = said.sitter, said.voice, said.sentences
+    speech = [_sha256(path) for path in sentences]
+    drawn = _number(plan.seed, sitter, speech, dataclasses.asdict(controls), "encode")
+    encode = plan.encode_of(drawn)
     lineage: dict[str, Any] = {
         "sitter": sitter,
         "voice": voice,
-        "speech": [_sha256(path) for path in sentences],
+        "speech": speech,
         "seconds": plan.seconds,
         "controls": dataclasses.asdict(controls),
         "size": plan.size,
         "refine": plan.refine,
-        "encode": dataclasses.asdict(plan.encode),
+        "encode": dataclasses.asdict(encode),
+        "alike": plan.alike,
         "tool": f"obverse {obverse.__version__}",
     }
 
@@ -478,7 +536,8 @@ def _scene(
         split=split,
         size=plan.size,
         refine=plan.refine,
-        encode=plan.encode,
+        encode=encode,
+        alike=plan.alike,
         twin=take(None),
         takes=tuple(take(method) for method in plan.methods),
     )

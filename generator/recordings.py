@@ -112,6 +112,7 @@ class RecordedScene:
     split: Split
     size: int
     encode: EncodeConfig
+    alike: bool  # whether the takes are encoded in as many bytes as the twin
     twin: Take
     takes: tuple[Take, ...]
 
@@ -281,14 +282,17 @@ def _scene(
     controls: PerformanceConfig,
 ) -> RecordedScene:
     settings = plan.settings
+    controlled = dataclasses.asdict(controls)
+    encode = settings.encode_of(_number(settings.seed, recording.sha256, controlled, "encode"))
     lineage: dict[str, Any] = {
         "recording": recording.sha256,
         "person": recording.person,
         "rights": plan.rights,
         "seconds": settings.seconds,
-        "controls": dataclasses.asdict(controls),
+        "controls": controlled,
         "size": settings.size,
-        "encode": dataclasses.asdict(settings.encode),
+        "encode": dataclasses.asdict(encode),
+        "alike": settings.alike,
         "tool": f"obverse {obverse.__version__}",
     }
 
@@ -314,7 +318,8 @@ def _scene(
         controls=controls,
         split=split,
         size=settings.size,
-        encode=settings.encode,
+        encode=encode,
+        alike=settings.alike,
         twin=take(None),
         takes=tuple(take(method) for method in settings.methods),
     )

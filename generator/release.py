@@ -94,6 +94,7 @@ def release(
     identity: SigningIdentity | None = None,
     registry: Registry | None = None,
     encode: EncodeConfig | None = None,
+    mark: MarkConfig | None = None,
     key: bytes = DEFAULT_KEY,
     force: bool = False,
 ) -> Clip:
@@ -111,6 +112,7 @@ def release(
         identity: who signs; None is this installation's development identity.
         registry: where the mark and the manifest are kept; None is the user's own.
         encode: encoder settings.
+        mark: how strong the mark is to be; it is made stronger where it is not read back.
         key: the watermark's key.
         force: replace a destination that exists.
 
@@ -125,7 +127,7 @@ def release(
     """
     with _passage(clip, destination, FILMS, identity, registry, force=force) as passage:
         work = _Film(passage, audio, encode or EncodeConfig(), key, inputs)
-        made = work.make(work.watched(frames), MarkConfig())
+        made = work.make(work.watched(frames), mark or MarkConfig())
         for psnr_db in _STRONGER_DB:
             if made is not None or not work.kept:
                 break

@@ -1,6 +1,7 @@
 """Makes the clips of one scene: the sitter's own performance, and each method's version of it."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -16,6 +17,7 @@ from obverse.clip import Clip
 from obverse.errors import ObverseError
 from obverse.files import draft_of, write_whole
 from obverse.generator.editing import Footage
+from obverse.generator.evening import Spool, evened, sizes_of
 from obverse.generator.generate import SOUND_HZ, TOOL
 from obverse.generator.methods import NEEDS, SOUND_METHODS, method_named, sound_method_named
 from obverse.generator.motion import FPS, Motion
@@ -28,10 +30,13 @@ from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.sensor import exposed
 from obverse.generator.sitters.sitter import Sitter
 from obverse.generator.speech import RATE_HZ, Speech, read_speech_features
+from obverse.hidden import hidden_folder
 from obverse.media.audio import read_speech, write_wav
+from obverse.media.encode import EncodeConfig
 from obverse.media.still import write_still
 from obverse.provenance.identity import SigningIdentity
 from obverse.provenance.registry import Registry
+from obverse.watermark.embed import MarkConfig
 from obverse.weights import sha256_file
 
 __all__ = [
@@ -53,6 +58,7 @@ RECORDS = f"{WORK}/records"  # one JSON file for each finished clip
 
 _STILL_SIDE_PX = 1024  # of a sitter's portrait: as much detail as the generator keeps
 _MOVED_LEVELS = 2  # of 255; rounding alone moves a pixel by one
+_MARK_PSNR_DB = (45.8, 48.3)  # between which each clip's mark is drawn
 _MASK_CLOSE_SHARE = 1 / 64  # of the frame's side: gaps within a smooth cheek that moves
 
 Frame = npt.NDArray[np.uint8]
@@ -275,17 +281,19 @@ def release_scene_clip(
         inputs: files that the manifest names, by role.
         registry: where mark and manifest are kept.
     """
-    released = release(
-        frames,
-        clip,
-        job.folder / clip.path,
-        audio=None if sound is None else (sound, SOUND_HZ),
-        inputs=inputs,
-        identity=job.identity,
-        registry=registry,
-        encode=job.scene.encode,
-        force=True,  # a film without a record is the leaving of a run that was killed
-    )
+    with _settled(job, clip, frames) as (settled, encode):
+        released = release(
+            settled,
+            clip,
+            job.folder / clip.path,
+            audio=None if sound is None else (sound, SOUND_HZ),
+            inputs=inputs,
+            identity=job.identity,
+            registry=registry,
+            encode=encode,
+            mark=_mark_of(clip),
+            force=True,  # a film without a record is the leaving of a run that was killed
+        )
     moved = moved_pixels(mask) if clip.label == "synthetic" else mask
     assert released.mask_path is not None
     place_file(job.folder / released.mask_path, lambda draft: write_still(draft, moved))
@@ -293,6 +301,30 @@ def release_scene_clip(
     records = job.folder / RECORDS
     records.mkdir(parents=True, exist_ok=True)
     write_whole(records / f"{released.id}.json", row, durable=True)
+
+
+def _mark_of(clip: Clip) -> MarkConfig:
+    """Return the strength of a clip's mark, drawn by its seed.
+
+    What a finer quantiser leaves of a mark would otherwise tell which clips were made alike.
+    """
+    rng = np.random.default_rng([clip.seed or 0, 0x3A])
+    return MarkConfig(psnr_db=round(float(rng.uniform(*_MARK_PSNR_DB)), 2))
+
+
+@contextlib.contextmanager
+def _settled(
+    job: SceneJob, clip: Clip, frames: Iterable[Frame]
+) -> Iterator[tuple[Iterable[Frame], EncodeConfig]]:
+    """Give frames and how they are encoded: a take so that it is as large as its twin."""
+    scene = job.scene
+    if not scene.alike or clip.id == scene.twin.id:
+        yield frames, scene.encode
+        return
+    wanted = sizes_of(job.folder / CLIPS / f"{scene.twin.id}.mp4")
+    with hidden_folder(job.folder / WORK, "spool") as folder:
+        spool = Spool(folder / "frames.rgb", frames)
+        yield spool, evened(spool, clip.fps, scene.encode, wanted, folder / "trial.mp4")
 
 
 class Watched:

@@ -18,7 +18,7 @@ __all__ = ["GRAIN_LEVELS", "LENS_PX", "exposed"]
 Frame = npt.NDArray[np.uint8]
 
 # Each clip's is drawn evenly between these, whatever its label.
-GRAIN_LEVELS = (0.6, 2.4)  # standard deviation of the grain, grey levels of 255
+GRAIN_LEVELS = (0.5, 3.2)  # standard deviation of the grain, grey levels of 255
 LENS_PX = (0.0, 0.7)  # standard deviation of the lens's blur, px
 _SHARP_PX = 0.2  # blur below it is none
 _TILE = 512  # px; grain repeats, shifted at random from frame to frame

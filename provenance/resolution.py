@@ -12,6 +12,7 @@ ours: it turns a page.
 import base64
 import binascii
 import dataclasses
+import datetime
 import secrets
 import tempfile
 import threading
@@ -28,7 +29,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-import obverse
 from obverse.clip import Clip
 from obverse.errors import InputError, ObverseError, ProvenanceError
 from obverse.provenance.isolation import verify_store_isolated
@@ -36,11 +36,26 @@ from obverse.provenance.jumbf import active_only
 from obverse.provenance.manifest import MARK_ALGORITHM
 from obverse.provenance.registry import Kind, Registry
 
-__all__ = ["Algorithm", "Match", "MatchContent", "Resolution", "create_app", "resolution_router"]
+__all__ = [
+    "SPECIFICATION_VERSION",
+    "WELL_KNOWN",
+    "Algorithm",
+    "Discovery",
+    "Match",
+    "MatchContent",
+    "Resolution",
+    "create_app",
+    "discovery",
+    "resolution_router",
+]
+
+SPECIFICATION_VERSION = "2.4.0"  # of C2PA; also the schema's own version, as it demands
+WELL_KNOWN = "/.well-known/c2pa-soft-binding-resolution"  # at the root of a host (RFC 8615)
 
 STORE_TYPE = "application/c2pa"
 _PAYLOAD_BYTES = 8
 _MOST_RESULTS = 100
+_LONGEST_IN_ADDRESS = 8192  # characters of a value in a URL
 _MOST_MANIFEST_BYTES = 8 << 20
 _UNRELATED = 0.5  # distance of two clips that have nothing in common
 _MEDIA = ("image/", "video/", "audio/")
@@ -85,7 +100,7 @@ class FoundManifest(BaseModel):
     """A manifest that fits."""
 
     manifestId: str  # noqa: N815 - the specification's name
-    similarityScore: int | None = Field(default=None, ge=0, le=100)  # noqa: N815
+    similarityScore: int = Field(ge=0, le=100)  # noqa: N815
 
 
 class QueryResult(BaseModel):
@@ -114,6 +129,29 @@ class AlgorithmList(BaseModel):
     fingerprints: list[NamedAlgorithm]
 
 
+class Status(BaseModel):
+    """Whether the service works."""
+
+    status: Literal["ok", "degraded", "down"]
+    timestamp: datetime.datetime
+
+
+class Capabilities(BaseModel):
+    """Which of the optional routes there are."""
+
+    c2paSpecificationVersion: str  # noqa: N815
+    supportedCapabilities: list[str]  # noqa: N815
+
+
+class Discovery(BaseModel):
+    """Where the service is, for who knows a host's name alone."""
+
+    apiEndpoint: str  # noqa: N815
+    c2paSpecificationVersion: str  # noqa: N815
+    capabilitiesEndpoint: str  # noqa: N815
+    statusEndpoint: str  # noqa: N815
+
+
 class Created(BaseModel):
     """A manifest that was added."""
 
@@ -138,13 +176,15 @@ _PROBLEMS: dict[int, str] = {
     403: "Client not allowed to perform this operation",
     404: "Not found",
     413: "Too large",
+    414: "The value is too long for a URL; send it by POST",
     415: "Of a kind that is not looked into",
+    500: "Service failure",
     503: "Busy; try again later",
 }
 
 
 def _answers(*codes: int) -> dict[int | str, dict[str, object]]:
-    return {code: {"model": Problem, "description": _PROBLEMS[code]} for code in codes}
+    return {code: {"model": Problem, "description": _PROBLEMS[code]} for code in (*codes, 500)}
 
 
 def _decoded(value: str) -> bytes:
@@ -280,6 +320,22 @@ class _Api:
             names[algorithm.kind].append(NamedAlgorithm(alg=algorithm.name))
         return AlgorithmList(watermarks=names["watermark"], fingerprints=names["fingerprint"])
 
+    def status(self) -> Status:
+        try:
+            len(self._served.registry)
+        except ProvenanceError:
+            state: Literal["ok", "down"] = "down"
+        else:
+            state = "ok"
+        return Status(status=state, timestamp=datetime.datetime.now(datetime.UTC))
+
+    def capabilities(self) -> Capabilities:
+        writing = [] if self._served.token is None else ["storeManifests"]
+        return Capabilities(
+            c2paSpecificationVersion=SPECIFICATION_VERSION,
+            supportedCapabilities=["queryByContent", *writing],
+        )
+
     def require_token(self, given: HTTPAuthorizationCredentials | None) -> None:
         if self._served.token is None:
             raise HTTPException(403, "this server takes no manifests.")
@@ -312,14 +368,18 @@ def resolution_router(served: Resolution) -> APIRouter:
 
     @router.get(
         "/matches/byBinding", tags=["query"], operation_id="queryByBinding",
-        responses=_answers(400), summary="Find manifests by a soft binding",
+        responses=_answers(400, 414), summary="Find manifests by a soft binding",
     )  # fmt: skip
     def by_binding(
-        value: Annotated[str, Query(description="base64", min_length=1, max_length=8192)],
+        value: Annotated[str, Query(description="base64", min_length=1)],
         alg: Annotated[str, _Text],
         most: _Most = 10,
         offset: _Offset = 0,
     ) -> QueryResult:
+        if len(value) > _LONGEST_IN_ADDRESS:
+            raise HTTPException(
+                414, f"a value has {_LONGEST_IN_ADDRESS} characters at most here; send it by POST."
+            )
         return api.by_binding(alg, value, most, offset)
 
     @router.post(
@@ -348,15 +408,15 @@ def resolution_router(served: Resolution) -> APIRouter:
         return await api.by_content(request, alg, (hint_alg, hint_value), most)
 
     @router.get(
-        "/manifests/{manifestId}", tags=["fetch"], operation_id="getManifestById",
+        "/manifests/{activeManifestId}", tags=["fetch"], operation_id="getManifestById",
         response_class=Response, summary="Fetch a manifest",
         responses={200: {"content": {STORE_TYPE: binary}}, **_answers(400, 404)},
     )  # fmt: skip
     def manifest(
-        manifestId: _Id,
+        activeManifestId: _Id,
         active: Annotated[bool, Query(alias="returnActiveManifest")] = False,
     ) -> Response:
-        return Response(api.manifest(manifestId, active), media_type=STORE_TYPE)
+        return Response(api.manifest(activeManifestId, active), media_type=STORE_TYPE)
 
     @router.post(
         "/manifests", tags=["store"], operation_id="addManifest", dependencies=[Depends(writer)],
@@ -367,21 +427,50 @@ def resolution_router(served: Resolution) -> APIRouter:
         return await api.add(request)
 
     @router.delete(
-        "/manifests/{manifestId}", tags=["store"], operation_id="deleteManifest", status_code=204,
-        dependencies=[Depends(writer)], responses=_answers(400, 401, 403, 404),
+        "/manifests/{activeManifestId}", tags=["store"], operation_id="deleteManifest",
+        status_code=204, dependencies=[Depends(writer)], responses=_answers(400, 401, 403, 404),
         summary="Remove a manifest",
     )  # fmt: skip
-    def delete(manifestId: _Id) -> None:
-        api.delete(manifestId)
+    def delete(activeManifestId: _Id) -> None:
+        api.delete(activeManifestId)
 
     @router.get(
         "/services/supportedAlgorithms", tags=["service"], operation_id="getSupportedBindings",
+        responses=_answers(),
         summary="List what can be resolved here",
     )  # fmt: skip
     def algorithms() -> AlgorithmList:
         return api.algorithms()
 
+    @router.get(
+        "/services/capabilities", tags=["service"], operation_id="getServiceCapabilities",
+        responses=_answers(), summary="List the optional routes that there are",
+    )  # fmt: skip
+    def capabilities() -> Capabilities:
+        return api.capabilities()
+
+    @router.get(
+        "/services/status", tags=["service"], operation_id="getServiceStatus",
+        responses=_answers(), summary="Say whether the service works",
+    )  # fmt: skip
+    def status() -> Status:
+        return api.status()
+
     return router
+
+
+def discovery(endpoint: str) -> Discovery:
+    """Return what a host answers at `WELL_KNOWN`.
+
+    Args:
+        endpoint: the path under which the API is served there, such as `/c2pa/v1`.
+    """
+    return Discovery(
+        apiEndpoint=endpoint or "/",
+        c2paSpecificationVersion=SPECIFICATION_VERSION,
+        capabilitiesEndpoint=f"{endpoint}/services/capabilities",
+        statusEndpoint=f"{endpoint}/services/status",
+    )
 
 
 def create_app(served: Resolution) -> FastAPI:
@@ -392,7 +481,7 @@ def create_app(served: Resolution) -> FastAPI:
     """
     app = FastAPI(
         title="obverse: C2PA Soft Binding Resolution API",
-        version=obverse.__version__,
+        version=SPECIFICATION_VERSION,
         description="From a watermark, a fingerprint or a clip to its C2PA manifest.",
         docs_url=None,  # the pages load their scripts from elsewhere
         redoc_url=None,

@@ -110,6 +110,7 @@ def record(**changes: Any) -> Record:
                 "picture_distance": 0.01,
                 "sound_distance": None,
                 "placement": None,
+                "enclosed": False,
             },
             "neighbours": [],
             "heard": [],

@@ -1,4 +1,5 @@
 import json
+import os
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,6 +215,8 @@ def test_what_is_no_file_is_one_sentence(
 ) -> None:
     assert "cannot be opened" in _sentence(tmp_path / "absent.mp4")
     assert "is a directory" in _sentence(tmp_path)
+    os.mkfifo(tmp_path / "pipe.mp4")  # nobody writes to it
+    assert "is a pipe" in _sentence(tmp_path / "pipe.mp4")
     with pytest.raises(SystemExit) as caught:
         main(["inspect", str(tmp_path / "absent.mp4")])
     assert caught.value.code == 2

@@ -107,3 +107,24 @@ def test_a_file_is_sketched_and_nothing_is_not(tmp_path: Path) -> None:
         sketch_frames([], FPS)
     with pytest.raises(ConfigError, match="positive"):
         Sketcher(0)
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6, 10])
+def test_a_crop_of_a_head_that_sways_is_found_at_its_own_second(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    wall = cv2.resize(
+        rng.normal(128, 25, (6, 6)).astype(np.float32), (256, 256), interpolation=cv2.INTER_CUBIC
+    )
+    head = cv2.resize(
+        rng.normal(150, 50, (9, 7)).astype(np.float32), (112, 144), interpolation=cv2.INTER_CUBIC
+    )
+    frames = []
+    for _ in range(4):
+        frame = wall.copy()
+        x, y = 72 + rng.integers(-14, 15), 60 + rng.integers(-10, 11)
+        frame[y : y + 144, x : x + 112] = head + rng.normal(0, 4, head.shape)
+        frames.append(np.repeat(np.clip(frame, 0, 255).astype(np.uint8)[..., None], 3, axis=2))
+    kept = sketch_frames(frames, 1)
+    found = locate(kept, sketch_frames([each[12:178, 51:217] for each in frames], 1))
+    assert found.same
+    assert found.second == 0

@@ -241,3 +241,13 @@ def test_a_voice_in_the_centre_of_six_nameless_channels_is_kept(tmp_path: Path) 
     expected = 20_000 / 32768 / np.sqrt(2)
     # BS.775 over all channels but the one for effects.
     assert level == pytest.approx(expected * 1.0 / (1.0 + 2 * 0.7071 + 2 * 0.5), rel=0.05)
+
+
+def test_a_rate_that_cannot_be_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "rate.wav"
+    write_wav(path, np.full(16000, 0.1, np.float32), 16000)
+    content = bytearray(path.read_bytes())
+    content[24:28] = (0x7FFFFFFF).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="2147483647 Hz"):
+        read_speech(path)

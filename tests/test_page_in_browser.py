@@ -110,6 +110,8 @@ def test_an_upload_by_keyboard_shows_all_that_was_found(
     for kind in ("mousePressed", "mouseReleased"):
         browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
     browser.until("document.querySelector('video').currentTime > 1")
+    # The line follows when the player has sought.
+    browser.until("document.querySelector('.head').getAttribute('x1') > 400")
     head = float(browser.evaluate("document.querySelector('.head').getAttribute('x1')"))
     assert 400 < head < 560  # the middle of the drawing's 960
 

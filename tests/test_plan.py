@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 import json
 from pathlib import Path
@@ -14,6 +15,8 @@ from obverse.generator.plan import CorpusPlan, apportion, lay_out, read_plan
 from obverse.generator.plan_values import SPLITS
 from obverse.generator.sitters.sitter import Sitter, attributes_of
 from obverse.generator.voices import list_voices
+
+_PLANS = Path(__file__).parents[1] / "detector" / "plans"
 
 
 def test_no_identity_voice_or_sentence_is_in_two_splits() -> None:
@@ -109,6 +112,25 @@ def test_another_speech_of_the_same_voice_is_laid_over(seconds: float | None) ->
         overs.add(scene.over.sentences)
     assert len(overs) > len(scenes) / 4  # drawn, and not one for all
     assert {scene.over for scene in lay_out(CorpusPlan())} == {None}
+
+
+@pytest.mark.parametrize("name", ["sitters", "edited", "calibration"])
+def test_what_is_heard_does_not_tell_which_speech_was_laid_over(name: str) -> None:
+    """Each speech is laid over a film as often as it is said in one."""
+    scenes = lay_out(read_plan(_PLANS / f"{name}.yaml"))
+    for split in ("train", "val", "test"):
+        own = [scene for scene in scenes if scene.split == split]
+        laid = [scene.over.sentences for scene in own if scene.over is not None]
+        assert len(laid) == len(own)
+        assert collections.Counter(laid) == collections.Counter(each.sentences for each in own)
+
+
+def test_all_sentences_of_a_voice_are_said_as_often() -> None:
+    plan = CorpusPlan(identities=12, voices=1, split={"train": 1.0})
+    (voice,) = [each for each in list_voices() if each.id == plan.voice_ids()[0]]
+    said = collections.Counter(scene.sentences for scene in lay_out(plan))
+    assert len(said) == len(voice.sentences)
+    assert set(said.values()) == {12 // len(voice.sentences)}
 
 
 def test_a_speech_laid_over_leaves_other_clips_their_ids() -> None:

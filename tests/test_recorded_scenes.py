@@ -251,7 +251,7 @@ def test_recordings_become_a_corpus(tmp_path: Path) -> None:
         assert f"{extract(path).payload:016x}" == clip.mark
         assert (clip.width, clip.height) == (256, 256)
         assert clip.frames == twin.frames
-        assert clip.encoder == twin.encoder
+        assert clip.encoder.keys() == twin.encoder.keys()
         mask = read_still(tmp_path / "c" / str(clip.mask_path))
         assert (mask.max() > 0) == (clip.label == "synthetic")
     assert find_leaks(report.clips) == []

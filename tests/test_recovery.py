@@ -219,3 +219,20 @@ def test_what_is_not_registered_is_said(
         assert ended.value.code == 2
         assert sentence in capsys.readouterr().err
     assert target.read_bytes() == b"mine"
+
+
+def test_a_clip_in_a_window_of_a_recorded_screen_gets_its_manifest_back(
+    released: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    def screen() -> Frames:
+        for frame in read_frames(released[0]):
+            desk = np.full((SIZE + 90, SIZE + 200, 3), 60, np.uint8)
+            desk[:30] = 210
+            desk[50 : 50 + SIZE, 40 : 40 + SIZE] = frame
+            yield desk
+
+    (found,) = _lead(_encode(screen(), tmp_path / "screen.mp4"))
+    assert (found.found_by, found.content, found.well) == ("mark", "matches", True)
+    assert found.enclosed
+    assert found.placement.width == pytest.approx(SIZE / (SIZE + 200), abs=0.06)
+    assert found.placement.left == pytest.approx(40 / (SIZE + 200), abs=0.06)

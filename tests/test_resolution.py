@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import datetime
 import io
 import json
 from collections.abc import Iterator
@@ -296,12 +297,70 @@ def test_the_schema_has_the_names_of_the_specification(service: _Service) -> Non
         ("post", "/matches/byBinding"): "queryByLargeBinding",
         ("post", "/matches/byContent"): "uploadFile",
         ("post", "/manifests"): "addManifest",
-        ("get", "/manifests/{manifestId}"): "getManifestById",
-        ("delete", "/manifests/{manifestId}"): "deleteManifest",
+        ("get", "/manifests/{activeManifestId}"): "getManifestById",
+        ("delete", "/manifests/{activeManifestId}"): "deleteManifest",
         ("get", "/services/supportedAlgorithms"): "getSupportedBindings",
+        ("get", "/services/capabilities"): "getServiceCapabilities",
+        ("get", "/services/status"): "getServiceStatus",
     }
     score = schema["components"]["schemas"]["FoundManifest"]["properties"]["similarityScore"]
-    assert {"type": "integer", "minimum": 0, "maximum": 100} in score["anyOf"]
+    assert (score["type"], score["minimum"], score["maximum"]) == ("integer", 0, 100)
+    assert schema["info"]["version"] == "2.4.0"
+
+
+# Of the specification's own OpenAPI document, 2.4.0: what a query may hold, whether it must, and
+# the answers that a client is to expect. 403 stands there for all, and is ours for writing alone.
+SPECIFIED: dict[tuple[str, str], tuple[dict[str, bool], set[str]]] = {
+    ("get", "/matches/byBinding"): (
+        {"value": True, "alg": True, "maxResults": False}, {"200", "400", "414", "500"},
+    ),
+    ("post", "/matches/byBinding"): ({"maxResults": False}, {"200", "400", "500"}),
+    ("post", "/matches/byContent"): (
+        {"alg": False, "maxResults": False, "hintAlg": False, "hintValue": False},
+        {"200", "400", "415", "500"},
+    ),
+    ("get", "/manifests/{activeManifestId}"): (
+        {"activeManifestId": True, "returnActiveManifest": False}, {"200", "400", "404", "500"},
+    ),
+    ("get", "/services/supportedAlgorithms"): ({}, {"200", "500"}),
+    ("get", "/services/capabilities"): ({}, {"200", "500"}),
+    ("get", "/services/status"): ({}, {"200", "500"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), SPECIFIED)
+def test_every_parameter_and_answer_of_the_specification_is_there(
+    service: _Service, method: str, path: str
+) -> None:
+    operation = service.client.get("/openapi.json").json()["paths"][path][method]
+    given = {each["name"]: each["required"] for each in operation.get("parameters", [])}
+    parameters, answers = SPECIFIED[method, path]
+    assert {name: given.get(name) for name in parameters} == parameters
+    assert not any(given[name] for name in given.keys() - parameters)  # ours are optional
+    assert answers <= operation["responses"].keys()
+
+
+def test_the_service_says_what_it_can_and_how_it_is(service: _Service) -> None:
+    said = service.client.get("/services/capabilities").json()
+    version = service.client.get("/openapi.json").json()["info"]["version"]
+    assert said == {
+        "c2paSpecificationVersion": version,
+        "supportedCapabilities": ["queryByContent", "storeManifests"],
+    }
+    closed = dataclasses.replace(service.served, token=None)
+    with TestClient(create_app(closed)) as client:
+        read_only = client.get("/services/capabilities").json()["supportedCapabilities"]
+        assert read_only == ["queryByContent"]
+    status = service.client.get("/services/status").json()
+    assert status["status"] == "ok"
+    moment = datetime.datetime.fromisoformat(status["timestamp"])
+    assert abs(moment - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(hours=1)
+
+
+def test_a_value_too_long_for_an_address_is_to_be_posted(service: _Service) -> None:
+    query = {"alg": SOUND_ALGORITHM, "value": _value(b"word" * 3000)}
+    assert service.client.get("/matches/byBinding", params=query).status_code == 414
+    assert service.client.post("/matches/byBinding", json=query).status_code == 200
 
 
 @schemathesis.serializer("application/c2pa", "image/png", "video/mp4", "audio/wav")

@@ -288,9 +288,15 @@ def test_what_is_to_be_kept_is_kept(examiner: _Examiner, tmp_path: Path) -> None
 
 
 def test_the_resolution_api_is_behind_its_door(client: TestClient) -> None:
-    found = client.get("/c2pa/services/supportedAlgorithms").json()
+    found = client.get("/c2pa/v1/services/supportedAlgorithms").json()
     assert {"alg": MARK_ALGORITHM} in found["watermarks"]
-    assert client.post("/c2pa/manifests", content=b"x").status_code in (401, 403)
+    assert client.post("/c2pa/v1/manifests", content=b"x").status_code in (401, 403)
+    said = client.get("/.well-known/c2pa-soft-binding-resolution").json()
+    assert said["apiEndpoint"] == "/c2pa/v1"
+    for name in ("capabilitiesEndpoint", "statusEndpoint"):
+        assert client.get(said[name]).status_code == 200
+    capable = client.get(said["capabilitiesEndpoint"]).json()
+    assert capable["c2paSpecificationVersion"] == said["c2paSpecificationVersion"]
 
 
 def test_the_api_describes_itself(client: TestClient) -> None:

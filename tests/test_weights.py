@@ -1,6 +1,9 @@
 """Weights are the files on their cards, and the cards say what a reader must know."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +116,23 @@ def test_weights_that_are_absent_or_altered(room: Path) -> None:
     assert digest == hashlib.sha256(b"weights").hexdigest()
     (room / "net.card.yaml").write_text(f"sha256: {digest}\n")
     assert weight_path("obverse.faces", "net.onnx") == room / "net.onnx"
+
+
+def test_onnx_runtime_is_told_to_report_nothing(tmp_path: Path) -> None:
+    # It keeps the number of a session in a file from its import on, unless it is told not to.
+    environment = {
+        name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import obverse, os, onnxruntime; print(os.environ['ORT_DISABLE_TELEMETRY'])",
+        ],
+        env=environment | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "1"
+    assert list(tmp_path.iterdir()) == []

@@ -38,6 +38,7 @@ _STEP = 1 / 32  # between windows of one size
 _KEPT = 32  # windows that reach the second stage
 _NUDGED = 4  # of which so many are moved and stretched a little
 _NUDGE = 1 / 64
+_SHIFTS = 4  # in time that are looked at whole, beside none
 _OVERLAP = 0.5  # of the shorter clip, at least, when one is slid along the other
 
 Picture = npt.NDArray[np.float32]
@@ -292,17 +293,21 @@ def _placed(kept: Sketch, seen: Sketch, *, mirrored: bool) -> Placement:
     olds, news = (each.pictures.astype(np.float32) for each in (kept, seen))
     shifts = _shifts(len(olds), len(news))
     middle = len(news) // 2
-    # One second of the clip is looked for in all of the other's that it may be.
+    # One second of the clip is looked for in all of the other's that it may be. Its best windows
+    # there differ by chance where a scene hardly changes, so all of the clip decides.
     possible = [each for each in shifts if 0 <= middle + each < len(olds)]
-    shift = possible[0] if possible else shifts[0]
-    if len(possible) > 1:
-        fits = [float(_coarse(olds[middle + each], news[middle]).min()) for each in possible]
-        shift = possible[int(np.argmin(fits))]
-    pairs = [(olds[at + shift], news[at]) for at in range(len(news)) if 0 <= at + shift < len(olds)]
-    _, window = _best_window(*pairs[min(middle, len(pairs) - 1)])
-    distance = float(np.mean([_fine(old, new, [window])[0] for old, new in pairs]))
-    top, height, left, width = window
+    fits = [float(_coarse(olds[middle + each], news[middle]).min()) for each in possible[1:]]
+    order = [possible[1:][at] for at in np.argsort(fits, kind="stable")[:_SHIFTS]]
+    found = [_aligned(olds, news, each) for each in [*(possible or shifts)[:1], *order]]
+    distance, (top, height, left, width), shift = min(found, key=lambda each: each[0])
     return Placement(distance, left, top, width, height, shift, mirrored)
+
+
+def _aligned(olds: Picture, news: Picture, shift: int) -> tuple[float, Window, int]:
+    """Return the distance of a clip that begins `shift` seconds later, its window, and `shift`."""
+    pairs = [(olds[at + shift], news[at]) for at in range(len(news)) if 0 <= at + shift < len(olds)]
+    _, window = _best_window(*pairs[min(len(news) // 2, len(pairs) - 1)])
+    return float(np.mean([_fine(old, new, [window])[0] for old, new in pairs])), window, shift
 
 
 def _shifts(kept: int, seen: int) -> list[int]:

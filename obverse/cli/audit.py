@@ -247,6 +247,7 @@ def _lines(made: "Record") -> list[tuple[str, str]]:
         ("exhibit", f"{exhibit['name']}, sha256 {exhibit['sha256']}"),
     ]
     lines += [("finding", f"{each['method']}: {each['result']}") for each in made.findings]
+    lines += [("fact", f"{each['name']}: {each['value']}") for each in made.history]
     # All limits stand in the report; here those that were met with, and what absence means.
     met = [text for text in made.limits[1:] if "could not be found out" in text]
     return lines + [("limit", text) for text in [*made.limits[:1], *met]]

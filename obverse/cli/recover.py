@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,12 +11,16 @@ from obverse.cli.inspect import printable
 from obverse.errors import ConfigError, OutputExistsError, ProvenanceError
 from obverse.files import write_whole
 
+if TYPE_CHECKING:
+    from obverse.provenance.remote import RemoteResolver
+
 __all__ = ["recover"]
 
 _CONTENT = {
     "matches": "matches: the clip shows what was released with this manifest",
-    "does not match": "DOES NOT MATCH: the mark was copied from elsewhere, or the clip was changed",
-    "not comparable": "not comparable: nothing was registered by which to tell",
+    "does not match": "DOES NOT MATCH: the mark was copied from elsewhere, the picture was "
+    "changed, or less than half of it is left",
+    "not comparable": "not comparable: what is kept of the released clip cannot tell",
 }
 
 
@@ -32,6 +37,11 @@ _CONTENT = {
     "url",
     metavar="URL",
     help="sqlite:///FILE or postgresql://...; without it OBVERSE_REGISTRY, else your own file.",
+)
+@click.option(
+    "--resolver",
+    metavar="URL",
+    help="Ask a server of C2PA's Soft Binding Resolution API in the registry's place.",
 )
 @click.option(
     "--key",
@@ -52,6 +62,7 @@ def recover(
     clip: Path,
     output: Path | None,
     url: str | None,
+    resolver: str | None,
     key_file: Path | None,
     anchors: tuple[Path, ...],
     force: bool,
@@ -64,6 +75,9 @@ def recover(
     then compared with the content, for a mark can be copied. It is written as a side-car file
     only where it fits.
 
+    With --resolver the mark's value, or what was made of the picture and the sound, goes to that
+    server; CLIP itself never does.
+
     Exit codes: 0 a trusted manifest came back and fits the content; 1 none did; 2 CLIP cannot be
     read, or the manifest cannot be written.
 
@@ -71,8 +85,9 @@ def recover(
     Example:
       obverse recover downloaded.mp4
       obverse recover downloaded.mp4 -o original.c2pa --json
+      obverse recover downloaded.mp4 --resolver https://example.org/v1 --trust root.pem
     """
-    from obverse.audit.recovery import gather_isolated
+    from obverse.audit.recovery import gather_isolated, recover_remotely
     from obverse.audit.recovery import recover as look_up
     from obverse.media.container import require_file
     from obverse.provenance.identity import default_anchors
@@ -81,6 +96,8 @@ def recover(
     from obverse.watermark.carriers import DEFAULT_KEY, read_key
 
     require_file(clip)
+    if url is not None and resolver is not None:
+        raise ConfigError("--registry and --resolver are two places to ask; give one of them.")
     target = output or clip.with_name(clip.name + ".c2pa")
     if target.suffix != ".c2pa":
         raise ConfigError(f"{target} is no name for a manifest; give one that ends in .c2pa.")
@@ -88,9 +105,13 @@ def recover(
         raise OutputExistsError(f"{target} exists already; pass --force to replace it.")
     key = DEFAULT_KEY if key_file is None else read_key(key_file)
     trusted = b"\n".join([default_anchors(), *map(read_anchors, anchors)])
+    asked = None if resolver is None else _resolver(resolver)
     evidence = gather_isolated(clip, key)
-    with Registry(url) as registry:
-        found = look_up(evidence, registry, trusted)
+    if asked is not None:
+        found = recover_remotely(evidence, asked, trusted)
+    else:
+        with Registry(url) as registry:
+            found = look_up(evidence, registry, trusted)
     best = next((each for each in found if each.well), None)
     if best is not None:
         _write(target, best.record.manifest)
@@ -113,10 +134,17 @@ def recover(
             click.echo(f"{'content':<9} {_CONTENT[each.content]}")
             click.echo(f"{'label':<9} {_label(report.label)}".rstrip())
         if not found:
-            click.echo(f"{'manifest':<9} none is registered here for this clip")
+            place = "here" if asked is None else "there"
+            click.echo(f"{'manifest':<9} none is registered {place} for this clip")
         if best is not None:
             click.echo(f"{'file':<9} {target}")
     sys.exit(0 if best is not None else 1)
+
+
+def _resolver(url: str) -> "RemoteResolver":
+    from obverse.provenance.remote import RemoteResolver
+
+    return RemoteResolver.at(url)
 
 
 def _label(label: object) -> str:

@@ -58,7 +58,7 @@ def serve(
     at_once: int,
     waiting: int,
 ) -> None:
-    """Serve the audit as a page, with C2PA's Soft Binding Resolution API under /c2pa.
+    """Serve the audit as a page, with C2PA's Soft Binding Resolution API under /c2pa/v1.
 
     The page works without a network. Uploads are deleted when their audit ends. Only this machine
     is listened to unless --host says otherwise. Who adds manifests over the API needs the token

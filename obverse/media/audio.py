@@ -143,7 +143,13 @@ def read_speech(path: Path, rate_hz: int = 16000) -> Samples:
                     lead = (
                         0.0 if starts is None or picture_start is None else starts - picture_start
                     )
-                fresh = mixer.push(frame)
+                try:
+                    fresh = mixer.push(frame)
+                except av.error.FFmpegError as error:  # the header may state any rate
+                    raise InputError(
+                        f"{path} holds sound of {frame.sample_rate} Hz, which cannot be brought to "
+                        f"{rate_hz} Hz; export the sound again."
+                    ) from error
                 pieces += fresh
                 total += sum(map(len, fresh))
                 if total > MAX_SECONDS * rate_hz:

@@ -38,7 +38,9 @@ def require_file(path: Path) -> None:
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise InputError(f"{path} cannot be opened ({reason}); check the name.") from error
-    if path.is_file() and size == 0:
+    if not path.is_file():  # a pipe would be waited for without end, and a device has none
+        raise InputError(f"{path} is a pipe or a device, not a file; give a file with its content.")
+    if size == 0:
         raise InputError(f"{path} is empty (0 bytes); give a whole file.")
 
 

@@ -56,6 +56,7 @@ class EncodeConfig:
     crf: float = 18  # x264's constant rate factor, 1 (best) to 51
     preset: Preset = "veryfast"
     gop: int = 50  # frames between key frames at most
+    key_ratio: float = 1.4  # x264's ipratio: how much finer key frames are quantised than others
     audio_bitrate: int = 96_000  # bits a second, mono AAC
     threads: int = 2  # of x264; a fixed number, because the bytes depend on it
 
@@ -69,6 +70,8 @@ class EncodeConfig:
             )
         if not 1 <= self.gop <= 1000:
             raise ConfigError(f"gop is {self.gop} frames; it must lie between 1 and 1000.")
+        if not 0.2 <= self.key_ratio <= 10:
+            raise ConfigError(f"key_ratio is {self.key_ratio}; it must lie between 0.2 and 10.")
         if not 16_000 <= self.audio_bitrate <= 320_000:
             raise ConfigError(
                 f"audio_bitrate is {self.audio_bitrate}; it must lie between 16000 and 320000."
@@ -197,7 +200,9 @@ class VideoWriter:
                 "profile": "high",
                 "flags": "+bitexact",
                 # Chroma is averaged over each 2x2 block, so it sits in the middle of it.
-                "x264-params": "chromaloc=1" + _steadiness(),
+                # Stitchable: the headers do not say which crf was asked for.
+                "x264-params": f"chromaloc=1:stitchable=1:ipratio={config.key_ratio:g}"
+                + _steadiness(),
             },
         )
         context = self._video.codec_context
