@@ -140,7 +140,9 @@ def _mark(found: Evidence) -> dict[str, str]:
         conditions += (
             f"; this picture spans {across:.3f} x {down:.3f} of the one that was marked, measured "
             f"by the shorter side (below 1 a crop, above 1 more around it), and is turned by "
-            f"{turned['degrees']:.2f} degrees" + (", mirrored" if turned["mirrored"] else "")
+            f"{turned['degrees']:.2f} degrees"
+            + (", mirrored" if turned["mirrored"] else "")
+            + (", seen from aside" if turned.get("leaning") else "")
         )
     return _finding(
         method,

@@ -26,10 +26,11 @@ from obverse.media.video import EncodeConfig, VideoWriter, read_frames
 from obverse.watermark.carriers import DEFAULT_KEY, carriers
 from obverse.watermark.embed import Embedder
 from obverse.watermark.extract import read_pooled
+from obverse.watermark.geometry import Geometry
 from obverse.watermark.learned import Networks, load_networks
 from obverse.watermark.payload import encode
 from obverse.watermark.pool import Image, Pool, Reader
-from obverse.watermark.search import Geometry, align
+from obverse.watermark.search import align
 
 __all__ = ["ATTACKS", "measure"]
 

@@ -11,8 +11,9 @@ Three things follow from this layout:
 - No tile repeats inside a square frame, so nothing can be folded out of it; a frame of 16:9 holds
   1.8 copies at most.
 - Each clip lays the torus at an offset of its own, which its first frame chooses (see
-  `obverse.watermark.embed`). Averaging many clips of one key averages their synchronisation chips
-  to nothing, while the extractor finds any offset by one FFT at no extra cost.
+  `obverse.watermark.embed`). Averaging many clips of one key as they lie averages their
+  synchronisation chips to nothing, while the extractor finds any offset by one FFT at no extra
+  cost. Who lays the clips on each other first learns those chips; docs/mark.md says what then.
 - The signs are independent fair coins to whoever lacks the key, which makes the extractor's p-value
   a theorem (Hoeffding's inequality) and not a fit.
 
@@ -138,11 +139,13 @@ def carriers(key: bytes = DEFAULT_KEY) -> Carriers:
     )
 
 
-def pulse_spectrum(side: int) -> npt.NDArray[np.float32]:
-    """Return the pulse's transfer function [side, side // 2 + 1] for a torus of `side` samples."""
+def pulse_spectrum(side: int, tiles: tuple[int, int] = (1, 1)) -> npt.NDArray[np.float32]:
+    """Return the pulse's transfer function for a plane of `tiles` (down, right) tori, each of
+    `side` samples: [side * down, side * right // 2 + 1].
+    """
     per_px = side / TORUS_PX
-    rows = scipy.fft.fftfreq(side)[:, None] * per_px
-    columns = scipy.fft.rfftfreq(side)[None, :] * per_px
+    rows = scipy.fft.fftfreq(side * tiles[0])[:, None] * per_px
+    columns = scipy.fft.rfftfreq(side * tiles[1])[None, :] * per_px
     radius = np.hypot(rows, columns)
     rise = 0.5 + 0.5 * np.clip((radius - _BAND[0]) / _BAND_EDGE[0], -1, 1)
     fall = 0.5 - 0.5 * np.clip((radius - _BAND[1]) / _BAND_EDGE[1], -1, 1)

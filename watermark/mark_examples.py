@@ -24,9 +24,10 @@ from obverse.media.colour import planes_of, rgb_to_yuv420
 from obverse.media.video import read_frames
 from obverse.watermark.carriers import DEFAULT_KEY, carriers
 from obverse.watermark.embed import Embedder, Frame
+from obverse.watermark.geometry import Geometry
 from obverse.watermark.payload import PAYLOAD_BITS, encode
 from obverse.watermark.pool import POOL_PX, Image, Pool
-from obverse.watermark.search import Geometry, align
+from obverse.watermark.search import align
 
 __all__ = ["Draw", "Example", "Placed", "decoded_luma", "draw", "make_example", "read_square"]
 

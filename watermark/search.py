@@ -1,21 +1,21 @@
-"""Where on the torus a pooled picture lies: scale, aspect, small rotation, mirror image and
-offset, found blind.
+"""Where on the torus a pooled picture lies: scale, aspect, turn, lean, mirror image and offset,
+found blind.
 
 A `Geometry` says how the picture is to be stretched, turned and mirrored before it lies on the
 torus; one FFT then finds the offset. `find` tries the picture as it is, then families of
-geometries, coarsely, and climbs from the best.
-
-Geometries are points of a fixed lattice, and offsets are quarters of a sample. The number of
-hypotheses that the search could ever look at is therefore finite and known, `hypotheses`: the
-p-values of `obverse.watermark.extract` rest on it and not on the number that happened to be tried.
+geometries, coarsely, and climbs from the best. Then it looks at the picture's middle alone, which
+hardly leans where the whole does, and goes on from there (`obverse.watermark.leaning`). Where the
+synchronisation chips have been taken away, those of the bits tell the offset, at some expense.
 """
 
 import dataclasses
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
+import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -28,17 +28,14 @@ from obverse.watermark.carriers import (
     code_spectrum,
     pulse_spectrum,
 )
+from obverse.watermark.geometry import TURN_UNITS, UNIT, Geometry, laid
+from obverse.watermark.leaning import fitted, middle_of
 from obverse.watermark.pool import POOL_PX, Image
 
-__all__ = ["Fix", "Geometry", "align", "find", "hypotheses", "offset_for"]
+__all__ = ["Fix", "align", "find", "offset_for"]
 
-_UNIT = 1e-3  # of the lattice: natural logarithm of a scale, and radians
-_SCALE_UNITS = 1000  # scales from exp(-1) to exp(1)
-_TURN_UNITS = 260  # up to 15 degrees either way
-_OFFSETS = (4 * POOL_PX) ** 2
-_ALL = (2 * _SCALE_UNITS + 1) ** 2 * (2 * _TURN_UNITS + 1) * 2 * _OFFSETS
-_PLAIN = 2 * _OFFSETS  # the picture as it is, and mirrored
-_PEAKS_PLAIN, _PEAKS = 6, 2  # offsets that are read for each geometry
+_PEAKS_PLAIN, _PEAKS = 6, 2  # offsets that are read as the picture is; fitted from elsewhere
+_BITS_HEARD = 48  # of 1024, where synchronisation was taken away: enough where the mark is strong
 _PEAK_PX = 2  # pooled pixels around a peak that belong to it
 
 _COARSE_SIDE = 160  # samples of the torus in the coarse search
@@ -46,50 +43,15 @@ _STEP_UNITS = (
     12  # of the coarse search: 1.2 % of scale moves the picture's rim by 1.5 of its pixels
 )
 _CANDIDATES = 3
+_TILT_UNITS = 20  # of the search in the picture's middle, which is half as large
+_TILTS = 3  # candidates of it
 _GOOD_Z = 8.0  # a coarse peak that is no accident: stop looking for others
-_CLIMB = ((_COARSE_SIDE, 6), (192, 3), (256, 1))  # (samples of the torus, step in units)
 _DIRECTIONS = tuple(
     (sign * width, sign * height, sign * turn)
     for width, height, turn in ((1, 1, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
     for sign in (1, -1)
 )
 _WHITENING_BINS = 5
-
-
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Geometry:
-    """How the picture is laid on the torus, in units of the lattice."""
-
-    log_width: int = 0  # 1000 times the logarithm of the factor by which its width is stretched
-    log_height: int = 0
-    turn: int = 0  # thousandths of a radian, clockwise as seen
-    mirrored: bool = False  # left to right, before anything else
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Factors (horizontal, vertical); below 1 where the clip was cropped and scaled up."""
-        return math.exp(self.log_width * _UNIT), math.exp(self.log_height * _UNIT)
-
-    @property
-    def degrees(self) -> float:
-        """Clockwise turn in degrees."""
-        return math.degrees(self.turn * _UNIT)
-
-    @property
-    def plain(self) -> bool:
-        """Whether the picture lies as it was marked, or mirrored and no more."""
-        return self.log_width == self.log_height == self.turn == 0
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the point belongs to the lattice."""
-        scales = max(abs(self.log_width), abs(self.log_height)) <= _SCALE_UNITS
-        return scales and abs(self.turn) <= _TURN_UNITS
-
-    def matrix(self) -> npt.NDArray[np.float64]:
-        """Return the matrix [2, 2] that takes the picture's (x, y) to the torus."""
-        cosine, sine = math.cos(self.turn * _UNIT), math.sin(self.turn * _UNIT)
-        return np.array([[cosine, -sine], [sine, cosine]]) @ np.diag(self.scale)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -100,15 +62,6 @@ class Fix:
     offset: tuple[float, float]  # row and column of the torus' origin, in pooled pixels
     z: float  # of the synchronisation chips, see `obverse.watermark.extract`
     chips: npt.NDArray[np.float32]  # [16384] what lies on each chip, keyed signs undone
-
-
-def hypotheses(geometry: Geometry) -> int:
-    """Return how many alignments a geometry competes with: few if plain, else all of the lattice.
-
-    A picture as it is thus needs a smaller z than one found by a long search. The two classes share
-    the chance of a false accept evenly.
-    """
-    return _PLAIN if geometry.plain else _ALL
 
 
 @functools.lru_cache(maxsize=4)
@@ -131,27 +84,42 @@ def _reference(key: bytes, side: int) -> npt.NDArray[np.complex64]:
 
 def _lay(image: Image, geometry: Geometry, side: int) -> Image:
     """Return the picture warped onto the torus of `side` samples, what overlaps added up."""
-    height, width = image.shape
-    resample = side / POOL_PX
-    matrix = geometry.matrix() * resample
-    reach = np.abs(matrix) @ (width, height)
-    columns, rows = (side * max(1, math.ceil(extent / side - 1e-6)) for extent in reach)
-    middle = np.array([width / 2, height / 2])
-    # Whole pixels, so that a picture that is not stretched is not resampled either; the offset is
-    # found blind.
-    shift = np.round(np.array([columns / 2, rows / 2]) - matrix @ middle)
-    canvas = cv2.warpAffine(
-        image, np.column_stack([matrix, shift]), (columns, rows), flags=cv2.INTER_LINEAR
-    )
+    return _folded(laid(image, geometry, side)[0], side)
+
+
+def _folded(canvas: Image, side: int) -> Image:
+    """Add up the whole tori of a plane."""
+    rows, columns = canvas.shape
     if canvas.shape == (side, side):
-        return np.asarray(canvas, np.float32)
+        return canvas
     parts = canvas.reshape(rows // side, side, columns // side, side)
     return np.ascontiguousarray(parts.sum(axis=(0, 2)))
 
 
+def _roughly_laid(image: Image, geometry: Geometry, side: int) -> Image:
+    """Return what `_lay` does, to a sample of the picture's sides: a picture that is not turned is
+    resized, which is several times quicker than a warp.
+    """
+    if geometry.turn or geometry.leaning:
+        return _lay(image, geometry, side)
+    resample = side / POOL_PX
+    height, width = (
+        max(1, round(size * factor * resample))
+        for size, factor in zip(image.shape, geometry.scale[::-1], strict=True)
+    )
+    canvas = np.zeros((-(-height // side) * side, -(-width // side) * side), np.float32)
+    canvas[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return _folded(canvas, side)
+
+
 def _spectrum(image: Image, geometry: Geometry, side: int) -> npt.NDArray[np.complex64]:
     """Return the picture's spectrum on the torus, whitened."""
-    spectrum = scipy.fft.rfft2(_lay(image, geometry, side))
+    return _whitened(_lay(image, geometry, side))
+
+
+def _whitened(plane: Image) -> npt.NDArray[np.complex64]:
+    """Return a picture's spectrum over the level around each frequency."""
+    spectrum = scipy.fft.rfft2(plane)
     power = np.abs(spectrum)
     margin = _WHITENING_BINS // 2
     wrapped = np.concatenate([power[-margin:], power, power[:margin]])
@@ -205,13 +173,27 @@ def _whole(offset: float) -> float:
     return round(2 * offset - 0.5) / 2 + 0.25
 
 
+def _seen(image: Image, geometry: Geometry) -> Image:
+    return np.ascontiguousarray(image[:, ::-1]) if geometry.mirrored else image
+
+
 def align(image: Image, key: bytes, geometry: Geometry, count: int = 1) -> Iterator[Fix]:
     """Lay a pooled picture on the torus by a geometry and yield what its chips read at the `count`
     likeliest offsets, best first.
     """
-    picture = image[:, ::-1] if geometry.mirrored else image
-    spectrum = _spectrum(np.ascontiguousarray(picture), geometry, POOL_PX)
+    spectrum = _spectrum(_seen(image, geometry), geometry, POOL_PX)
     surface = scipy.fft.irfft2(spectrum * _reference(key, POOL_PX), s=(POOL_PX, POOL_PX))
+    yield from _fixes(spectrum, surface, key, geometry, count)
+
+
+def _fixes(
+    spectrum: npt.NDArray[np.complex64],
+    surface: npt.NDArray[np.float32],
+    key: bytes,
+    geometry: Geometry,
+    count: int,
+) -> Iterator[Fix]:
+    """Yield what the chips read at the highest places of a surface over the offsets."""
     shaped = spectrum * _pulse(POOL_PX)
     keyed = carriers(key)
     step = POOL_PX // GRID
@@ -226,6 +208,52 @@ def align(image: Image, key: bytes, geometry: Geometry, count: int = 1) -> Itera
         aligned = scipy.fft.irfft2(shaped * phase.astype(np.complex64), s=(POOL_PX, POOL_PX))
         chips = aligned[::step, ::step].ravel() * keyed.sign
         yield Fix(geometry, (down, right), _sync_z(chips, keyed), chips)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _harmony(
+    grid: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int32],
+    columns: npt.NDArray[np.int32],
+    signs: npt.NDArray[np.float32],
+    out: npt.NDArray[np.float32],
+) -> None:
+    """Write for each shift of a grid how well the chips [N, 13] of each bit agree there."""
+    height, width = grid.shape
+    for down in range(height):
+        for right in range(width):
+            total = np.float32(0.0)
+            for bit in range(rows.shape[0]):
+                agreed = np.float32(0.0)
+                for chip in range(rows.shape[1]):
+                    row, column = rows[bit, chip] + down, columns[bit, chip] + right
+                    row -= height if row >= height else 0
+                    column -= width if column >= width else 0
+                    agreed += signs[bit, chip] * grid[row, column]
+                total += agreed * agreed
+            out[down, right] = total
+
+
+def _without_sync(image: Image, key: bytes, geometry: Geometry) -> Iterator[Fix]:
+    """Yield the likeliest offsets by the chips of the coded bits alone, whatever the bits are.
+
+    Who has many clips of one key can learn the synchronisation chips from their average and take
+    them away; those of the bits differ from clip to clip.
+    """
+    spectrum = _spectrum(_seen(image, geometry), geometry, POOL_PX)
+    plane = scipy.fft.irfft2(spectrum * _pulse(POOL_PX), s=(POOL_PX, POOL_PX))
+    keyed = carriers(key)
+    bits = keyed.bits[:_BITS_HEARD]
+    rows, columns = (bits // GRID).astype(np.int32), (bits % GRID).astype(np.int32)
+    surface = np.empty((POOL_PX, POOL_PX), np.float32)
+    step = POOL_PX // GRID
+    for down in range(step):
+        for right in range(step):
+            heard = np.empty((GRID, GRID), np.float32)
+            grid = np.ascontiguousarray(plane[down::step, right::step], np.float32)
+            _harmony(grid, rows, columns, keyed.sign[bits], heard)
+            surface[down::step, right::step] = heard
+    yield from _fixes(spectrum, surface, key, geometry, _PEAKS)
 
 
 def offset_for(image: Image, payload: int, key: bytes) -> tuple[int, int] | None:
@@ -264,19 +292,22 @@ def _families() -> Iterator[Geometry]:
         for signed in (-units, units):
             yield Geometry(signed, 0)
             yield Geometry(0, signed)
-    for turn in range(18, _TURN_UNITS, 18):  # turned, and cropped so that no corner is empty
-        fit = -round(math.log(math.cos(turn * _UNIT) + math.sin(turn * _UNIT)) / _UNIT)
+    for turn in range(18, TURN_UNITS, 18):  # turned, and cropped so that no corner is empty
+        fit = -round(math.log(math.cos(turn * UNIT) + math.sin(turn * UNIT)) / UNIT)
         for signed in (-turn, turn):
             yield Geometry(0, 0, signed)
             yield Geometry(fit, fit, signed)
             yield Geometry(fit // 2, fit // 2, signed)
+    for units in range(step, 6 * step, step):  # held a little askew, and from a little further away
+        for signed in (-18, 18):
+            yield Geometry(units, units, signed)
 
 
-def _coarse(image: Image, key: bytes) -> list[Geometry]:
-    """Return the most promising geometries of the coarse search, best first."""
+def _coarse(image: Image, key: bytes, families: Iterable[Geometry], count: int) -> list[Geometry]:
+    """Return the `count` most promising geometries of some families, best first."""
     found: list[tuple[float, Geometry]] = []
-    for geometry in _families():
-        spectrum = _spectrum(image, geometry, _COARSE_SIDE)
+    for geometry in families:
+        spectrum = _whitened(_roughly_laid(image, geometry, _COARSE_SIDE))
         found.append((_peak(spectrum, key, _COARSE_SIDE)[0], geometry))
         # The mirror image turned one way is the picture turned the other way, then mirrored.
         reflected = dataclasses.replace(geometry, turn=-geometry.turn, mirrored=True)
@@ -286,7 +317,7 @@ def _coarse(image: Image, key: bytes) -> list[Geometry]:
     found.sort(reverse=True)
     apart: list[Geometry] = []
     for _, geometry in found:
-        if len(apart) < _CANDIDATES and not any(_near(geometry, other) for other in apart):
+        if len(apart) < count and not any(_near(geometry, other) for other in apart):
             apart.append(geometry)
     return apart
 
@@ -302,29 +333,76 @@ def _near(one: Geometry, other: Geometry) -> bool:
 
 
 def _climb(image: Image, key: bytes, start: Geometry) -> Geometry:
-    """Climb the lattice from a coarse geometry to the best one around it."""
-    picture = np.ascontiguousarray(image[:, ::-1]) if start.mirrored else image
+    """Climb the lattice from a coarse geometry of an image, mirrored already, to a better one."""
+    step = _STEP_UNITS // 2
 
-    def height_of(geometry: Geometry, side: int) -> float:
-        return _peak(_spectrum(picture, geometry, side), key, side)[0]
+    def height_of(geometry: Geometry) -> float:
+        return _peak(_spectrum(image, geometry, _COARSE_SIDE), key, _COARSE_SIDE)[0]
 
-    best = start
-    for side, step in _CLIMB:
-        top = height_of(best, side)
-        improved = True
-        while improved:
-            improved = False
-            centre = best
-            for width, height, turn in _DIRECTIONS:
-                trial = Geometry(
-                    centre.log_width + step * width,
-                    centre.log_height + step * height,
-                    centre.turn + step * turn,
-                    centre.mirrored,
-                )
-                if trial.allowed and (value := height_of(trial, side)) > top:
-                    top, best, improved = value, trial, True
+    best, top = start, height_of(start)
+    improved = True
+    while improved:
+        improved = False
+        centre = best
+        for width, height, turn in _DIRECTIONS:
+            trial = Geometry(
+                centre.log_width + step * width,
+                centre.log_height + step * height,
+                centre.turn + step * turn,
+                centre.mirrored,
+            )
+            if trial.allowed and (value := height_of(trial)) > top:
+                top, best, improved = value, trial, True
     return best
+
+
+def _fits(
+    image: Image, part: Image, key: bytes, start: Geometry, count: int, *, leaning: bool
+) -> Iterator[Geometry]:
+    """Yield what a geometry becomes when it is fitted at the `count` likeliest offsets of a part
+    of the picture; both are mirrored already.
+    """
+    spectrum = _spectrum(part, start, POOL_PX)
+    surface = scipy.fft.irfft2(spectrum * _reference(key, POOL_PX), s=(POOL_PX, POOL_PX))
+    plane, to_plane = laid(image, start, POOL_PX)
+    tiles = (plane.shape[0] // POOL_PX, plane.shape[1] // POOL_PX)
+    shaped = _whitened(plane) * pulse_spectrum(POOL_PX, tiles)
+    plane = np.asarray(scipy.fft.irfft2(shaped, s=plane.shape), np.float32)
+    for _, row, column in _peaks(surface, count):
+        place = (row, column)
+        geometry = fitted(
+            plane, to_plane, image.shape, start, place, carriers(key), leaning=leaning
+        )
+        if geometry.allowed:
+            yield geometry
+
+
+def _tilted() -> Iterator[Geometry]:
+    """Yield how the middle of a picture may lie that was seen from aside: shrunk, mostly, and
+    turned and squeezed a little; each is tried mirrored too.
+    """
+    step = _TILT_UNITS
+    for units in range(-step, 6 * step, step):
+        for squeeze in (0, -step, step):
+            for turn in range(-2 * step, 3 * step, step):
+                yield Geometry(units + squeeze, units - squeeze, turn)
+
+
+def _straight(image: Image, key: bytes) -> Iterator[Geometry]:
+    """Yield how the picture may have been scaled and turned, likely ones first."""
+    for start in _coarse(image, key, _families(), _CANDIDATES):
+        picture = _seen(image, start)
+        better = _climb(picture, key, start)
+        yield from _fits(picture, picture, key, better, _PEAKS, leaning=False)
+
+
+def _unlean(image: Image, key: bytes) -> Iterator[Geometry]:
+    """Yield geometries that lean, likely ones first: found in the picture's middle, and fitted from
+    there to the rim.
+    """
+    middle = middle_of(image)
+    for start in _coarse(middle, key, _tilted(), _TILTS):
+        yield from _fits(_seen(image, start), _seen(middle, start), key, start, 1, leaning=True)
 
 
 def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
@@ -335,15 +413,19 @@ def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
     few milliseconds.
     """
     best: Fix | None = None
-    for geometry in (Geometry(), Geometry(mirrored=True)):
-        for fix in align(image, key, geometry, _PEAKS_PLAIN):
-            if accept(fix):
-                return fix
-            best = fix if best is None or fix.z > best.z else best
+    for fix in _all_fixes(image, key):
+        if accept(fix):
+            return fix
+        best = fix if best is None or fix.z > best.z else best
     assert best is not None
-    for candidate in _coarse(image, key):
-        for fix in align(image, key, _climb(image, key, candidate), _PEAKS):
-            if accept(fix):
-                return fix
-            best = max(best, fix, key=lambda one: one.z)
     return best
+
+
+def _all_fixes(image: Image, key: bytes) -> Iterator[Fix]:
+    as_it_is = [Geometry(), Geometry(mirrored=True)]
+    for geometry in as_it_is:
+        yield from align(image, key, geometry, _PEAKS_PLAIN)
+    for geometry in itertools.chain(_straight(image, key), _unlean(image, key)):
+        yield from align(image, key, geometry)
+    for geometry in as_it_is:
+        yield from _without_sync(image, key, geometry)
