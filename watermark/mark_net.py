@@ -95,7 +95,7 @@ class ReaderNet(nn.Module):
 
     def forward(self, means: Tensor) -> Tensor:
         """Weigh the classical picture anew, place by place, and take away what is content."""
-        pooled, detail, square, luma = means.split(1, dim=1)
+        pooled, detail, square, luma = torch.split(means, 1, dim=1)
         base = evened(pooled)
         still = _energy(detail, 5)
         moving = _energy(torch.sqrt((square - detail * detail).clamp(min=1e-12)), 5)
@@ -146,10 +146,10 @@ class GainNet(nn.Module):
 def export(net: ReaderNet | GainNet, path: Path) -> str:
     """Write a network as ONNX for any picture size; returns the file's sha256."""
     picture = torch.full((1, 1, POOL_PX, POOL_PX), 1.0)
+    names: tuple[str, ...] = GAIN_INPUTS
+    examples: tuple[Tensor, ...] = (picture, picture)
     if isinstance(net, ReaderNet):
         names, examples = READER_INPUTS, (picture.expand(1, len(PLANES), -1, -1),)
-    else:
-        names, examples = GAIN_INPUTS, (picture, picture)
     axes = {name: {2: "height", 3: "width"} for name in (*names, "picture")}
     path.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(path) as draft, warnings.catch_warnings():
