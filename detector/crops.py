@@ -9,22 +9,24 @@ that nobody made.
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from obverse.datasets.footage import Pictures, Source, footage_at
+from obverse.datasets.footage import Footage, Pictures, Source, footage_at
 from obverse.detector.recipe import SOUND_HZ, CropRecipe
 from obverse.detector.tracks import Linker
 from obverse.errors import InputError
 from obverse.faces.landmarks import Face, FaceReader
 from obverse.media.audio import read_speech
-from obverse.media.video import probe, read_moments
+from obverse.media.video import VideoInfo, probe, read_moments
 
 __all__ = [
     "MESH",
     "Alter",
+    "Cutter",
     "FaceCutter",
     "FaceTrack",
     "FilmFaces",
@@ -32,6 +34,8 @@ __all__ = [
     "cut_faces",
     "cut_square",
     "read_film",
+    "read_with",
+    "schedule_of",
 ]
 
 Image = npt.NDArray[np.uint8]
@@ -203,6 +207,18 @@ class _Search:
         return found
 
 
+class Cutter(Protocol):
+    """Cuts faces out of a film's moments as they come."""
+
+    def add(self, frames: Moment) -> None:
+        """Take the next moment's frames."""
+        ...
+
+    def finish(self) -> tuple[FaceTrack, ...]:
+        """Return the faces, with places in pixels of the frames that were given."""
+        ...
+
+
 class FaceCutter:
     """Links and cuts the faces in a film's moments as they come; holds crops, not frames."""
 
@@ -243,14 +259,17 @@ class FaceCutter:
         )
 
 
+def _cut(moments: Iterable[Moment], cutter: Cutter) -> tuple[FaceTrack, ...]:
+    for frames in moments:
+        cutter.add(frames)
+    return cutter.finish()
+
+
 def cut_faces(
     moments: Iterable[Moment], recipe: CropRecipe, reader: FaceReader
 ) -> tuple[FaceTrack, ...]:
     """Link and cut the faces in a film's moments; that with most crops first."""
-    cutter = FaceCutter(recipe, reader)
-    for frames in moments:
-        cutter.add(frames)
-    return cutter.finish()
+    return _cut(moments, FaceCutter(recipe, reader))
 
 
 def read_film(
@@ -272,21 +291,95 @@ def read_film(
     """
     footage = footage_at(source)
     if footage.form == "film":
-        with footage.film() as path:
-            return _of_film(path, recipe, reader, alter)
+        return read_with(footage, recipe, FaceCutter(recipe, reader), alter)
     with footage.pictures() as pictures:
-        return _of_pictures(pictures, recipe, reader, alter)
+        schedule = _schedule_of_pictures(pictures, recipe)
+        if len(pictures) > 1:
+            return _of_pictures(pictures, recipe, FaceCutter(recipe, reader), alter, schedule)
+        # One picture is worth a patient search: tiles, turned copies.
+        held: list[Image] = []
+
+        def once(image: Image, seconds: float) -> Image:
+            if not held:
+                held.append(image if alter is None else alter(image, seconds))
+            return held[0]
+
+        found = _of_pictures(pictures, recipe, FaceCutter(recipe, reader), once, schedule)
+        if found.tracks:
+            return found
+        patient = FaceCutter(recipe, _Patient(reader))
+        return _of_pictures(pictures, recipe, patient, once, schedule)
 
 
-def _of_film(path: Path, recipe: CropRecipe, reader: FaceReader, alter: Alter | None) -> FilmFaces:
-    info = probe(path)
+def read_with(
+    source: Source,
+    recipe: CropRecipe,
+    cutter: Cutter,
+    alter: Alter | None = None,
+    schedule: Sequence[list[float]] | None = None,
+) -> FilmFaces:
+    """Return what a cutter cuts out of a film, a still, or pictures in a folder or tar.
+
+    Args:
+        source: the film, by its path or as footage.
+        recipe: which frames are looked at.
+        cutter: of faces.
+        alter: as of `read_film`.
+        schedule: the seconds of the frames to look at, a list a moment; the recipe's own for this
+            film where it is not given.
+
+    Raises:
+        InputError: the film cannot be read.
+    """
+    footage = footage_at(source)
+    if footage.form == "film":
+        with footage.film() as path:
+            return _of_film(path, recipe, cutter, alter, schedule)
+    with footage.pictures() as pictures:
+        if schedule is None:
+            schedule = _schedule_of_pictures(pictures, recipe)
+        return _of_pictures(pictures, recipe, cutter, alter, schedule)
+
+
+def schedule_of(footage: Footage, recipe: CropRecipe) -> list[list[float]]:
+    """Return the seconds of the frames that a recipe looks at: a list a moment.
+
+    Raises:
+        InputError: the film cannot be read.
+    """
+    if footage.form == "film":
+        with footage.film() as path:
+            return _schedule_of_film(path, probe(path), recipe)
+    with footage.pictures() as pictures:
+        return _schedule_of_pictures(pictures, recipe)
+
+
+def _schedule_of_film(path: Path, info: VideoInfo, recipe: CropRecipe) -> list[list[float]]:
     if info.seconds <= 0:
         raise InputError(f"{path} lasts {info.seconds} s; a film needs at least one frame.")
-    schedule = recipe.schedule(info.seconds, info.fps, info.frames)
+    return recipe.schedule(info.seconds, info.fps, info.frames)
+
+
+def _schedule_of_pictures(pictures: Pictures, recipe: CropRecipe) -> list[list[float]]:
+    if len(pictures) == 1:
+        return [[0.0]]
+    return recipe.schedule(pictures.seconds, pictures.fps, len(pictures))
+
+
+def _of_film(
+    path: Path,
+    recipe: CropRecipe,
+    cutter: Cutter,
+    alter: Alter | None,
+    schedule: Sequence[list[float]] | None,
+) -> FilmFaces:
+    info = probe(path)
+    if schedule is None:
+        schedule = _schedule_of_film(path, info, recipe)
     stretch = max(1.0, max(info.width, info.height) / recipe.longest_px)
     frames = read_moments(path, _times(schedule), longest_px=recipe.longest_px)
     bursts = _bursts(frames, schedule, alter, str(path))
-    tracks = _stretched(cut_faces(bursts, recipe, reader), stretch)
+    tracks = _stretched(_cut(bursts, cutter), stretch)
     sound = np.zeros((0, 0), np.int16)
     if recipe.sound and info.has_audio:
         sound = _sound_of(path, schedule, recipe)
@@ -294,21 +387,18 @@ def _of_film(path: Path, recipe: CropRecipe, reader: FaceReader, alter: Alter | 
 
 
 def _of_pictures(
-    pictures: Pictures, recipe: CropRecipe, reader: FaceReader, alter: Alter | None
+    pictures: Pictures,
+    recipe: CropRecipe,
+    cutter: Cutter,
+    alter: Alter | None,
+    schedule: Sequence[list[float]],
 ) -> FilmFaces:
     """Cut pictures as the frames of a silent film; those that are looked at alone are read."""
-    single = len(pictures) == 1
-    schedule = [[0.0]] if single else recipe.schedule(pictures.seconds, pictures.fps, len(pictures))
     times = _times(schedule)
     height, width = next(pictures.moments(times[:1]))[1].shape[:2]
     stretch = max(1.0, max(width, height) / recipe.longest_px)
     frames = ((seconds, _smaller(image, stretch)) for seconds, image in pictures.moments(times))
-    bursts: Iterable[Moment] = _bursts(frames, schedule, alter, str(pictures))
-    if single:
-        bursts = list(bursts)
-    tracks = cut_faces(bursts, recipe, reader)
-    if single and not tracks:  # one picture is worth a patient search: tiles, turned copies
-        tracks = cut_faces(bursts, recipe, _Patient(reader))
+    tracks = _cut(_bursts(frames, schedule, alter, str(pictures)), cutter)
     sound = np.zeros((0, 0), np.int16)
     return FilmFaces(_stretched(tracks, stretch), sound, pictures.seconds, (width, height))
 

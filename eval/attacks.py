@@ -44,7 +44,15 @@ from obverse.hidden import hidden_folder
 from obverse.watermark.carriers import DEFAULT_KEY
 from obverse.workers import spread
 
-__all__ = ["AttackConfig", "Method", "attack_clips", "attack_grid", "pgd", "square"]
+__all__ = [
+    "AttackConfig",
+    "Method",
+    "attack_clips",
+    "attack_grid",
+    "pgd",
+    "require_attack",
+    "square",
+]
 
 Method = Literal["pgd", "transfer", "square"]
 _ENCODED = "encoded"  # the film as it is, encoded as an attacked one is
@@ -186,8 +194,40 @@ def _network(run: Path) -> nn.Module:
 
 def _single(detector: Detector | Fusion) -> Detector:
     if isinstance(detector, Fusion):
-        raise ConfigError("a fusion is attacked through one of its members; give that one.")
+        members = ", ".join(member.id for member in detector.members)
+        raise ConfigError(
+            f"{detector.id} is a fusion, which is attacked through one of its members ({members}); "
+            "give the file of that one."
+        )
     return detector
+
+
+def require_attack(
+    run: Path, config: AttackConfig, surrogate: Path | None = None, *, threads: int = 1
+) -> None:
+    """Refuse a detector that cannot be attacked so, before anything is written.
+
+    Args:
+        run: the detector.
+        config: the attack.
+        surrogate: the run whose gradient a transfer follows.
+        threads: of the network.
+
+    Raises:
+        ConfigError: it is a fusion, has no gradient, or looks at other crops than the surrogate.
+    """
+    detector = _single(_opened(run, threads))
+    if (config.method == "transfer") != (surrogate is not None):
+        raise ConfigError("a transfer needs a surrogate, another run, and nothing else does.")
+    if config.method == "pgd" and run.suffix == ".onnx":
+        raise ConfigError(
+            f"{run} is exported and has no gradient; attack it by square, or by transfer from a "
+            "run."
+        )
+    if config.method != "square":
+        _network(run if surrogate is None else surrogate)
+    if surrogate is not None:
+        _require_fit(detector, surrogate)
 
 
 def _require_fit(detector: Detector, surrogate: Path) -> None:
@@ -336,18 +376,7 @@ def attack_clips(
     Raises:
         ConfigError: the detector cannot be attacked so.
     """
-    _single(_opened(run, threads))
-    if (config.method == "transfer") != (surrogate is not None):
-        raise ConfigError("a transfer needs a surrogate, another run, and nothing else does.")
-    if config.method == "pgd" and run.suffix == ".onnx":
-        raise ConfigError(
-            f"{run} is exported and has no gradient; attack it by square, or by transfer from a "
-            "run."
-        )
-    if config.method != "square":
-        _network(run if surrogate is None else surrogate)
-    if surrogate is not None:
-        _require_fit(_single(_opened(run, threads)), surrogate)
+    require_attack(run, config, surrogate, threads=threads)
     grid = attack_grid(config)
     other = "" if surrogate is None else str(load_network(surrogate)[2][:16])
     stamps: dict[str, str] = {NONE.name: NONE.digest}

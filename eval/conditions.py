@@ -51,6 +51,7 @@ __all__ = [
     "Mix",
     "Onset",
     "Step",
+    "keeps_place",
     "load_grid",
     "seed_of",
 ]
@@ -92,7 +93,25 @@ class Onset:
 
 
 Where = Literal["frames", "crops"]
+_FRAME_TYPES = tuple(FRAME_STEPS.values())
 Step = FrameStep | SoundStep | Codec | Marking | Onset | Mix
+
+
+def keeps_place(step: Step, *, hears: bool) -> bool:
+    """Whether a step's copy shows each point where the clip does, up to the picture's size, and
+    when the clip does: then its faces are where the clip's are.
+
+    Args:
+        step: what makes the copy.
+        hears: the detector hears the sound, so that an onset is cut for it.
+    """
+    if isinstance(step, Onset):
+        return not hears
+    if isinstance(step, Codec):
+        return step.fps is None  # else the frame nearest to a moment is another
+    moves = isinstance(step, _FRAME_TYPES) and not step.keeps_place
+    return not moves  # a step of sound, a mark and a mix leave every point where it is
+
 
 _STEPS: dict[str, Callable[..., Step]] = {
     **FRAME_STEPS,

@@ -13,7 +13,7 @@ The seven distortions of DeeperForensics-1.0 (Jiang, Li, Wu, Qian and Loy, CVPR 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -48,6 +48,10 @@ _STRIPE_CYCLES = 0.46  # of a display's stripes, a camera's pixel
 
 class FrameStep(Protocol):
     """Changes a picture."""
+
+    # Each point stays where it was, up to the picture's size, so that a face can be cut out where
+    # it was found before the change.
+    keeps_place: ClassVar[bool]
 
     def apply(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the picture `[H, W, 3] uint8 RGB` changed; the input is not touched."""
@@ -91,6 +95,8 @@ def _from_chroma(
 class Saturation:
     """Scale the colour differences (DeeperForensics: CS)."""
 
+    keeps_place: ClassVar[bool] = True
+
     factor: float  # 1 leaves the picture, 0 makes it grey
 
     def __post_init__(self) -> None:
@@ -112,6 +118,8 @@ class Saturation:
 class Contrast:
     """Scale every value (DeeperForensics: CC); it darkens, for black stays black."""
 
+    keeps_place: ClassVar[bool] = True
+
     factor: float
 
     def __post_init__(self) -> None:
@@ -127,6 +135,8 @@ class Contrast:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Blocks:
     """Put grey squares of 8 px at random places, anew in each frame (DeeperForensics: BW)."""
+
+    keeps_place: ClassVar[bool] = True
 
     count: int  # for each whole 256 px of the short side
 
@@ -148,6 +158,8 @@ class Blocks:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Noise:
     """Add white Gaussian noise to luma and both colour differences (DeeperForensics: GNC)."""
+
+    keeps_place: ClassVar[bool] = True
 
     variance: float  # of a scale on which 255 is 1
 
@@ -172,6 +184,8 @@ class Noise:
 class Blur:
     """Blur with a Gaussian (DeeperForensics: GB)."""
 
+    keeps_place: ClassVar[bool] = True
+
     kernel: int  # px, odd
     sigma: float | None = None  # px; None takes a sixth of the kernel, as DeeperForensics does
 
@@ -191,6 +205,8 @@ class Blur:
 class Pixelate:
     """Shrink by a whole factor and enlarge again, both bilinear (DeeperForensics: JPEG)."""
 
+    keeps_place: ClassVar[bool] = True
+
     factor: int
 
     def __post_init__(self) -> None:
@@ -208,6 +224,8 @@ class Pixelate:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Jpeg:
     """Encode each frame as JPEG."""
+
+    keeps_place: ClassVar[bool] = True
 
     quality: int  # of libjpeg, 1 to 100
 
@@ -228,6 +246,8 @@ class Jpeg:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resize:
     """Make the picture smaller or larger, and leave it so."""
+
+    keeps_place: ClassVar[bool] = True
 
     factor: float
 
@@ -254,6 +274,8 @@ _INTERPOLATIONS = {
 class Lowres:
     """Make the short side so long, and enlarge again to the picture's size."""
 
+    keeps_place: ClassVar[bool] = True
+
     short_px: int
     how: str = "linear"  # nearest, linear, cubic, area or lanczos, both ways
 
@@ -279,6 +301,8 @@ class Lowres:
 class Grain:
     """Add white Gaussian noise to red, green and blue alike."""
 
+    keeps_place: ClassVar[bool] = True
+
     sigma: float  # of a scale on which 255 is 1
 
     def __post_init__(self) -> None:
@@ -301,6 +325,8 @@ class Filmed:
     pixels (whence moiré), a view from aside, raised blacks, a soft lens, a hand that trembles and a
     sensor's noise, all in proportion to the strength.
     """
+
+    keeps_place: ClassVar[bool] = False  # it is seen from aside, by a hand that trembles
 
     strength: float  # 0 leaves the picture, 1 is a poor recording
 
@@ -335,6 +361,8 @@ class Filmed:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gamma:
     """Raise every value to a power."""
+
+    keeps_place: ClassVar[bool] = True
 
     power: float
 

@@ -1,9 +1,12 @@
 """Scores of a detector on clips that were changed: one row a clip and condition, kept as they come.
 
 Conditions that change single frames alone share one decoding of the clip, and only the moments that
-the detector looks at are changed; faces are searched for in what was changed. Those that encode
-anew go through one temporary film at a time. A row is kept as soon as it is there, so a sweep that
-was broken off goes on where it was.
+the detector looks at are changed. Those that encode anew go through one temporary film at a time. A
+row is kept as soon as it is there, so a sweep that was broken off goes on where it was.
+
+Faces are searched for in each copy, as anybody would who was sent it alone; or in the undistorted
+clip, and cut from the same place in its copies, so that a sweep measures the detector and not the
+finder of faces, and takes less time. Copies whose picture moves are searched all the same.
 """
 
 import dataclasses
@@ -15,7 +18,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +27,15 @@ import torch
 from obverse.clip import Clip, Score, Status, Verdict
 from obverse.datasets.footage import Footage, Source
 from obverse.detector.crop_store import open_reader
-from obverse.detector.crops import Alter, FaceCutter, FilmFaces, Moment, read_film
+from obverse.detector.crops import FilmFaces, read_film, schedule_of
+from obverse.detector.follow import follow_film
 from obverse.detector.fusion import Fusion
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import Detector
 from obverse.detector.score import open_detector, score_faces, score_film
 from obverse.errors import InputError, ObverseError, OutputExistsError
-from obverse.eval.conditions import Condition, Grid, Onset, Step, seed_of
+from obverse.eval.conditions import Condition, Grid, Onset, Step, keeps_place, seed_of
+from obverse.eval.copies import alter_of, follow_altered, read_altered, with_crops
 from obverse.eval.cues import RATE_HZ, silences
 from obverse.eval.distortions import FRAME_STEPS, SOUND_STEPS, FrameStep, SoundStep
 from obverse.eval.encoders import Codec, with_sound, write_film
@@ -50,11 +55,12 @@ from obverse.watermark.carriers import DEFAULT_KEY
 from obverse.watermark.extract import extract_frames
 from obverse.workers import spread
 
-__all__ = ["Row", "Store", "alter_of", "read_altered", "sweep"]
+__all__ = ["Faces", "Row", "Store", "sweep"]
 
 Image = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]  # rows there, of how many
+Faces = Literal["each", "clean"]  # searched for in each copy, or in the undistorted clip alone
 
 _TOGETHER = 12  # conditions for which a clip is decoded once
 _CROPS_BYTES = 512 << 20  # of all of them together, for one face
@@ -78,9 +84,17 @@ class Row:
     reason: str | None = None
     mark_present: bool | None = None  # what the extractor says, of conditions that set the mark
     mark_z: float | None = None
+    faces: Faces | None = None  # where the copy's were searched for; None of the clip as it is, of
+    # changed crops, and where nobody says
 
     @classmethod
-    def of(cls, score: Score, condition: str, mark: MarkCheck | None = None) -> Self:
+    def of(
+        cls,
+        score: Score,
+        condition: str,
+        mark: MarkCheck | None = None,
+        faces: Faces | None = None,
+    ) -> Self:
         """Return a score's row."""
         return cls(
             score.clip,
@@ -92,6 +106,7 @@ class Row:
             score.reason,
             None if mark is None else mark.present,
             None if mark is None else mark.z,
+            faces,
         )
 
 
@@ -171,75 +186,11 @@ class Store:
         ]
 
 
-def alter_of(steps: Sequence[FrameStep], seed: int) -> Alter:
-    """Return what changes the frames of a film, one after the other; draws begin with `seed`."""
-    rng = np.random.default_rng(seed)
-
-    def alter(image: Image, seconds: float) -> Image:
-        del seconds
-        for step in steps:
-            image = step.apply(image, rng)
-        return image
-
-    return alter
-
-
-def read_altered(
-    source: Source,
-    recipe: CropRecipe,
-    reader: FaceReader,
-    alters: Mapping[str, Callable[[], Alter]],
-) -> tuple[FilmFaces, dict[str, FilmFaces]]:
-    """Return what a recipe cuts out of a film, and out of the film changed in several ways.
-
-    The film is decoded once. Held are the crops, not the frames.
-
-    Args:
-        source: the film, by its path or as footage.
-        recipe: how to cut.
-        reader: of faces.
-        alters: by name, what makes a function that changes each frame that is looked at.
-
-    Raises:
-        InputError: the film cannot be read.
-    """
-    begun = {name: (make(), FaceCutter(recipe, reader)) for name, make in alters.items()}
-    sizes: dict[str, tuple[int, int]] = {}
-    burst: Moment = []
-    seen = 0
-
-    def flush() -> None:
-        for name, (alter, cutter) in begun.items():
-            changed = [(seconds, alter(image, seconds)) for seconds, image in burst]
-            sizes[name] = (changed[0][1].shape[1], changed[0][1].shape[0])
-            cutter.add(changed)
-        burst.clear()
-
-    def look(image: Image, seconds: float) -> Image:
-        nonlocal seen
-        seen += 1
-        burst.append((seconds, image))
-        if len(burst) == recipe.burst:
-            flush()
-        return image
-
-    plain = read_film(source, recipe, reader, look)
-    if seen == 1:  # one picture is searched more patiently
-        return plain, {
-            name: read_film(source, recipe, reader, make()) for name, make in alters.items()
-        }
-    if burst:  # a film shorter than a burst
-        flush()
-    return plain, {
-        name: dataclasses.replace(plain, tracks=cutter.finish(), size=sizes[name])
-        for name, (_, cutter) in begun.items()
-    }
-
-
 class _Job(NamedTuple):
     clip: Clip
     footage: Footage
-    conditions: tuple[Condition, ...]  # all of them of frames alone, or a single other one
+    conditions: tuple[Condition, ...]
+    faces: Faces
     run: Path
     stamp: int
     threads: int
@@ -267,81 +218,113 @@ def _hears(detector: Detector | Fusion) -> bool:
     return any(member.recipe.sound for member in members)
 
 
+class _Plain:
+    """A clip's faces as they are, found once for each recipe."""
+
+    def __init__(self, footage: Footage, reader: FaceReader) -> None:
+        self._footage, self._reader = footage, reader
+        self._found: dict[CropRecipe, tuple[FilmFaces, list[list[float]]]] = {}
+
+    def look(self, recipe: CropRecipe) -> tuple[FilmFaces, list[list[float]]]:
+        """Return the faces, and the seconds of the frames that were looked at.
+
+        Raises:
+            InputError: the clip cannot be read.
+        """
+        if recipe not in self._found:
+            schedule = schedule_of(self._footage, recipe)
+            self._found[recipe] = read_film(self._footage, recipe, self._reader), schedule
+        return self._found[recipe]
+
+
 def _run_job(job: _Job) -> list[Row]:
     torch.set_num_threads(job.threads)
     detector = _opened(job.run, job.threads, job.stamp)
     reader = open_reader()
-    steps = {each.name: each.steps_for(job.clip.id) for each in job.conditions}
-    if all(map(_of_frames, steps.values())):
-        rows = _score_frames(job, steps, detector, reader)
-        if job.keep is not None:
-            _keep_changed(job, steps, {row.condition for row in rows if row.status != "error"})
-        return rows
-    (name,) = steps
-    try:
-        return [_score_made(job, name, steps[name], detector, reader)]
-    except ObverseError as error:
-        return [Row(job.clip.id, name, "error", reason=str(error))]
+    plain = _Plain(job.footage, reader)
+    rows: list[Row] = []
+    for part in _parted(job.clip, job.conditions, _together(detector)):
+        steps = {each.name: each.steps_for(job.clip.id) for each in part}
+        if all(map(_of_frames, steps.values())):
+            found = _score_frames(job, part, steps, detector, reader, plain)
+            if job.keep is not None:
+                _keep_changed(job, steps, {row.condition for row in found if row.status != "error"})
+            rows += found
+            continue
+        ((name, chain),) = steps.items()
+        try:
+            rows.append(_score_made(job, part[0], chain, detector, reader, plain))
+        except ObverseError as error:
+            rows.append(Row(job.clip.id, name, "error", reason=str(error)))
+    return rows
+
+
+def _follows(condition: Condition, faces: Faces, detector: Detector | Fusion) -> bool:
+    """Whether a condition's copies are cut where the undistorted clip's faces are."""
+    return (
+        faces == "clean"
+        and condition.on == "frames"
+        and bool(condition.steps)
+        and all(keeps_place(step, hears=_hears(detector)) for step in condition.steps)
+    )
 
 
 def _score_frames(
     job: _Job,
+    conditions: Sequence[Condition],
     steps: Mapping[str, tuple[Step, ...]],
     detector: Detector | Fusion,
     reader: FaceReader,
+    plain: _Plain,
 ) -> list[Row]:
     """Score conditions that change frames alone, from one decoding."""
     clip = job.clip.id
-    on = {each.name: each.on for each in job.conditions}
+    on = {each.name: each.on for each in conditions}
     alters = {
         name: functools.partial(alter_of, _frame_steps(chain), seed_of(clip, name))
         for name, chain in steps.items()
         if chain and on[name] == "frames"
     }
+    followed = {each.name for each in conditions if _follows(each, job.faces, detector)}
 
     @functools.cache
     def cut(recipe: CropRecipe) -> dict[str, FilmFaces]:
-        plain, changed = read_altered(job.footage, recipe, reader, alters)
-        return {name: changed.get(name, plain) for name in steps}
+        if job.faces == "each":
+            as_it_is, changed = read_altered(job.footage, recipe, reader, alters)
+        else:
+            as_it_is, schedule = plain.look(recipe)
+            still = {name: make for name, make in alters.items() if name in followed}
+            changed = follow_altered(job.footage, recipe, as_it_is, schedule, still)
+            for name in alters.keys() - followed:
+                changed[name] = read_film(job.footage, recipe, reader, alters[name]())
+        return {name: changed.get(name, as_it_is) for name in steps}
 
     def faces(name: str, recipe: CropRecipe) -> FilmFaces:
         found = cut(recipe)[name]
         if on[name] == "frames" or not steps[name]:
             return found
-        return _with_crops(found, alter_of(_frame_steps(steps[name]), seed_of(clip, name)))
+        return with_crops(found, alter_of(_frame_steps(steps[name]), seed_of(clip, name)))
 
     return [
-        Row.of(score_faces(functools.partial(faces, name), clip, detector).score, name)
+        Row.of(
+            score_faces(functools.partial(faces, name), clip, detector).score,
+            name,
+            faces=("clean" if name in followed else "each") if name in alters else None,
+        )
         for name in steps
     ]
 
 
-def _with_crops(faces: FilmFaces, alter: Alter) -> FilmFaces:
-    """Return what was cut out of a film, with its crops changed."""
-    tracks = [
-        dataclasses.replace(
-            track,
-            crops=np.stack(
-                [
-                    alter(np.array(crop), float(seconds))
-                    for crop, seconds in zip(track.crops, track.times, strict=True)
-                ]
-            ),
-        )
-        for track in faces.tracks
-    ]
-    return dataclasses.replace(faces, tracks=tuple(tracks))
-
-
 def _score_made(
     job: _Job,
-    name: str,
+    condition: Condition,
     steps: Sequence[Step],
     detector: Detector | Fusion,
     reader: FaceReader,
+    plain: _Plain,
 ) -> Row:
     """Score a condition that needs a film of its own, which is removed again."""
-    clip = job.clip.id
+    clip, name = job.clip.id, condition.name
     with tempfile.TemporaryDirectory(dir=job.scratch) as folder, open_reel(job.footage) as reel:
         rng = np.random.default_rng(seed_of(clip, name))
         hears = _hears(detector) or job.keep is not None
@@ -349,14 +332,23 @@ def _score_made(
         checked = any(isinstance(step, Marking) for step in steps)
         mark = check_mark(made, job.key) if checked and isinstance(made, Path) else None
         alter = alter_of(rest, seed_of(clip, name)) if rest else None
-        found = score_film(made, clip, detector, reader, alter=alter).score
+        followed = _follows(condition, job.faces, detector)
+        if followed:
+
+            def cut(recipe: CropRecipe) -> FilmFaces:
+                faces, schedule = plain.look(recipe)
+                return follow_film(made, recipe, faces, schedule, alter) if faces.tracks else faces
+
+            found = score_faces(cut, clip, detector).score
+        else:
+            found = score_film(made, clip, detector, reader, alter=alter).score
         if job.keep is not None:
             _keep(job, name, made, rest, Path(folder))
         if found.reason is not None:
             found = dataclasses.replace(
                 found, reason=found.reason.replace(str(made), f"{job.footage} under {name}")
             )
-        return Row.of(found, name, mark)
+        return Row.of(found, name, mark, "clean" if followed else "each")
 
 
 def _keep_changed(job: _Job, steps: Mapping[str, tuple[Step, ...]], wanted: set[str]) -> None:
@@ -509,6 +501,7 @@ def sweep(
     *,
     workers: int = 1,
     threads: int = 1,
+    faces: Faces = "each",
     keep: Path | None = None,
     key: bytes = DEFAULT_KEY,
     progress: Progress | None = None,
@@ -525,6 +518,8 @@ def sweep(
         store: where rows are kept.
         workers: processes.
         threads: of each, for the network.
+        faces: where they are searched for; what one choice has scored counts for the other where
+            both would do the same.
         keep: a folder for the distorted films; without it none is kept.
         key: of this project's mark.
         progress: told how many rows there are, of how many.
@@ -532,7 +527,10 @@ def sweep(
     stamp = run.stat().st_mtime_ns if run.exists() else 0
     detector = _opened(run, threads, stamp)  # what cannot be opened is refused before any work
     together = _together(detector)
-    digests = {each.name: each.digest for each in grid.conditions}
+    digests = {
+        each.name: each.digest + ("-followed" if _follows(each, faces, detector) else "")
+        for each in grid.conditions
+    }
     done = store.done()
     total = len(clips) * len(grid.conditions)
     with hidden_folder(store.path.parent, "robust") as scratch:
@@ -543,9 +541,11 @@ def sweep(
                 for each in grid.conditions
                 if (clip.id, each.name, _stamp(digests[each.name], clip)) not in done
             ]
-            for part in _parted(clip, wanted, together):
-                place = Footage.of(clip, folder)
-                jobs.append(_Job(clip, place, part, run, stamp, threads, scratch, keep, key))
+            place = Footage.of(clip, folder)
+            # A clip that is searched once is one job, lest each worker search it.
+            whole = [tuple(wanted)] if wanted else []
+            for part in whole if faces == "clean" else _parted(clip, wanted, together):
+                jobs.append(_Job(clip, place, part, faces, run, stamp, threads, scratch, keep, key))
         ready = total - sum(len(job.conditions) for job in jobs)
         if progress is not None:
             progress(ready, total)

@@ -25,6 +25,7 @@ from obverse.eval.robust_table import (
     SwapFinding,
     broken,
 )
+from obverse.files import write_whole
 
 __all__ = ["format_table", "robust_report", "write_report"]
 
@@ -70,7 +71,8 @@ def _methods_table(table: RobustTable) -> list[Table]:
 
 def _findings(table: RobustTable) -> list[str]:
     """Return what a sweep comes to, a paragraph each."""
-    found = [] if table.overall is None else [_about_all(table.overall)]
+    found = _about_faces(table)
+    found += [] if table.overall is None else [_about_all(table.overall)]
     found += [] if table.marks is None else [_about_marks(table.marks)]
     return found + (["\n".join(map(_about_swap, table.swaps))] if table.swaps else [])
 
@@ -108,6 +110,20 @@ def _aligned(table: Table) -> str:
     )
 
 
+def _about_faces(table: RobustTable) -> list[str]:
+    if table.faces is None:
+        return []
+    if table.faces == "each":
+        return ["faces: searched for in each copy; a clip whose face is no longer found is missing"]
+    said = (
+        "faces: found in the undistorted clips and cut from the same place in their copies, so "
+        "that nothing is said of whether they would still be found"
+    )
+    if table.searched:
+        said += f"; searched for under {', '.join(table.searched)}, whose picture moves"
+    return [said]
+
+
 def _about_all(overall: Overall) -> str:
     if overall.corruption_error is None or overall.relative_error is None:
         said = "mean corruption error: not known, too few clips have a score everywhere"
@@ -117,7 +133,10 @@ def _about_all(overall: Overall) -> str:
             f"undistorted ({len(overall.families)} families, {overall.clips} clips)"
         )
     if overall.first == "none":
-        return f"{said}\nundistorted clips cannot be told apart either: nothing is left to break"
+        return (
+            f"{said}\nit is not shown that the detector tells undistorted clips apart (AUC's lower "
+            "bound at most .5, or too few scores), so nothing can be shown to break it"
+        )
     names = [f"{name} ({family})" for family, name in overall.broken_by.items() if name is not None]
     if not names:
         return f"{said}\nbroken by none of them"
@@ -176,8 +195,8 @@ def write_report(
     scores["mark_present"] = scores["mark_present"].astype("boolean")
     packed = io.BytesIO()
     scores.to_parquet(packed, index=False)
-    _put(folder / "scores.parquet", packed.getvalue())
-    _put(folder / "table.csv", _csv(table.lines).encode())
+    write_whole(folder / "scores.parquet", packed.getvalue())
+    write_whole(folder / "table.csv", _csv(table.lines))
     report.write_report(folder, robust_report(table, origin))
 
 
@@ -240,12 +259,6 @@ def robust_report(table: RobustTable, origin: Origin) -> Report:
 
 
 _FIRST = ("clip", "condition")
-
-
-def _put(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _csv(lines: Sequence[Line]) -> str:

@@ -17,7 +17,7 @@ from obverse.eval import counted
 from obverse.eval.bootstrap import SAMPLES, Draws, bootstrap, percentile_bounds
 from obverse.eval.conditions import NONE, Grid
 from obverse.eval.metrics import Interval, auc, auc_interval, bootstrap_auc, eer
-from obverse.eval.robust import Row
+from obverse.eval.robust import Faces, Row
 
 __all__ = [
     "CHANGE_MOST",
@@ -125,6 +125,8 @@ class RobustTable:
     overall: Overall | None = None  # None where no family has levels
     swaps: tuple[SwapFinding, ...] = ()  # of what the grid's crossed pairs are about
     judges: Judged = "picture"  # what the detector's scores are about
+    faces: Faces | None = None  # where the copies' were searched for; None where nobody says
+    searched: tuple[str, ...] = ()  # the conditions whose copies were searched
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -132,6 +134,8 @@ class RobustTable:
             "grid": self.grid,
             "detector": self.detector,
             "judges": self.judges,
+            "faces": self.faces,
+            "searched": list(self.searched),
             "lines": [line.to_json() for line in self.lines],
             "marks": None if self.marks is None else dataclasses.asdict(self.marks),
             "overall": None if self.overall is None else dataclasses.asdict(self.overall),
@@ -258,7 +262,16 @@ def tabulate(
         _overall(grid, lines, clips, truth, held, drawn),
         _swaps_of(grid, lines),
         judged,
+        *_faces_of(grid, rows),
     )
+
+
+def _faces_of(grid: Grid, rows: Sequence[Row]) -> tuple[Faces | None, tuple[str, ...]]:
+    """Return where copies' faces were searched for, and which conditions' copies were."""
+    searched = {row.condition for row in rows if row.faces == "each"}
+    kinds = {row.faces for row in rows}
+    faces: Faces | None = "clean" if "clean" in kinds else "each" if searched else None
+    return faces, tuple(each.name for each in grid.conditions if each.name in searched)
 
 
 def broken(line: Line) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from obverse.clip import Clip
+from obverse.clip import Clip, Judged, Label
 from obverse.errors import InputError
 from obverse.eval.cues import CUES, ClipCues, Cue
 from obverse.eval.evaluation import Figure
@@ -86,6 +86,7 @@ class ShortcutAudit:
     counts: Mapping[str, int]  # pristine, synthetic, error
     errors: Mapping[str, int]  # label -> clips that could not be read
     level: float
+    judged: Judged = "picture"  # what makes a clip synthetic
 
     @property
     def flagged(self) -> tuple[str, ...]:
@@ -116,6 +117,7 @@ class ShortcutAudit:
             "level": self.level,
             "counts": dict(self.counts),
             "errors": dict(self.errors),
+            "judges": self.judged,
         }
 
 
@@ -131,38 +133,63 @@ def _plain(figure: Figure) -> dict[str, Any]:
 
 
 def chosen_clips(
-    clips: Sequence[Clip], *, split: str | None = None, limit: int | None = None, seed: int = 0
+    clips: Sequence[Clip],
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    judged: Judged = "picture",
+    seed: int = 0,
 ) -> list[Clip]:
     """Return the clips of a split, or so many of each label as `limit` allows, drawn at random.
+
+    Args:
+        clips: all of them.
+        split: which one; None takes all.
+        limit: clips at most; None takes all.
+        judged: what makes a clip synthetic.
+        seed: of what is drawn.
 
     Raises:
         InputError: there are none, or they are of one label.
     """
     inside = [clip for clip in clips if split is None or clip.split == split]
     of = "" if split is None else f" of the split {split}"
-    labels = {clip.label for clip in inside}
-    if len(labels) < 2:
-        what = f"all {len(inside)} clips{of} are {labels.pop()}" if labels else f"no clip is{of}"
-        raise InputError(f"{what}; an audit needs clips of both labels.")
+    labels = [_label(clip, judged) for clip in inside]
+    if len(set(labels)) < 2:
+        what = f"all {len(inside)} clips{of} are {labels[0]}" if labels else f"no clip is{of}"
+        hint = ""
+        if judged == "picture" and any(clip.binary_av != clip.binary for clip in inside):
+            hint = " in their picture; --sound counts forged sound"
+        raise InputError(f"{what}{hint}; an audit needs clips of both labels.")
     if limit is None or limit >= len(inside):
         return inside
     rng = np.random.default_rng(seed)
     kept: set[int] = set()
     for label in ("pristine", "synthetic"):
-        own = [place for place, clip in enumerate(inside) if clip.label == label]
+        own = [place for place, said in enumerate(labels) if said == label]
         size = min(len(own), max(FEWEST, limit * len(own) // len(inside)))
         kept |= {own[place] for place in rng.permutation(len(own))[:size]}
     return [clip for place, clip in enumerate(inside) if place in kept]
 
 
+def _label(clip: Clip, judged: Judged) -> Label:
+    return "synthetic" if clip.synthetic_in(judged) else "pristine"
+
+
 def audit_cues(
-    clips: Sequence[Clip], cues: Sequence[ClipCues], *, seed: int = 0, level: float = 0.95
+    clips: Sequence[Clip],
+    cues: Sequence[ClipCues],
+    *,
+    judged: Judged = "picture",
+    seed: int = 0,
+    level: float = 0.95,
 ) -> ShortcutAudit:
     """Say how well each cue tells the labels of clips apart.
 
     Args:
         clips: with their labels.
         cues: what was read of each, in the same order.
+        judged: what makes a clip synthetic: its picture, or picture or sound.
         seed: of the division into folds.
         level: confidence of the intervals.
 
@@ -171,7 +198,7 @@ def audit_cues(
     """
     pairs = list(zip(clips, cues, strict=True))
     read = [(clip, each) for clip, each in pairs if each.status == "ok"]
-    truth = np.array([clip.label == "synthetic" for clip, _ in read], bool)
+    truth = np.array([clip.synthetic_in(judged) for clip, _ in read], bool)
     if not len(truth) or truth.all() or not truth.any():
         label = "synthetic" if truth.any() else "pristine"
         what = (
@@ -188,7 +215,7 @@ def audit_cues(
         own = [value for value in told if value is not None]
         groups = [person for person, there in zip(people, has, strict=True) if there]
         findings.append(_finding(cue, truth[has], own, groups, seed, level))
-    failed = Counter(clip.label for clip, each in pairs if each.status != "ok")
+    failed = Counter(_label(clip, judged) for clip, each in pairs if each.status != "ok")
     return ShortcutAudit(
         findings=tuple(findings),
         together=_together(truth, [each for _, each in read], people, seed, level),
@@ -199,6 +226,7 @@ def audit_cues(
         },
         errors={"pristine": failed["pristine"], "synthetic": failed["synthetic"]},
         level=level,
+        judged=judged,
     )
 
 

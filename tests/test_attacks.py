@@ -18,7 +18,7 @@ from obverse.detector import crop_store
 from obverse.detector.config import TrainConfig
 from obverse.detector.frame import FrameNet
 from obverse.detector.recipe import CropRecipe
-from obverse.detector.runs import save_weights
+from obverse.detector.runs import save_weights, shipped_detector
 from obverse.errors import ConfigError
 from obverse.eval.attacks import AttackConfig, attack_clips, attack_grid, pgd, square
 from obverse.eval.robust import Store
@@ -165,6 +165,23 @@ def test_what_cannot_be_attacked_is_said(run: Path, tmp_path: Path) -> None:
         pytest.raises(ConfigError, match="surrogate"),
     ):
         attack_clips(run, [], tmp_path, AttackConfig(method="transfer"), store)
+
+
+def test_a_refused_attack_leaves_no_folder(
+    tmp_path: Path, film_table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = shipped_detector().parent
+    for name, said in (
+        ("frame.onnx", "has no gradient; attack it by square"),
+        ("fusion.json", "is a fusion, which is attacked through one of its members (frame-"),
+    ):
+        out = tmp_path / "out"
+        command = ["eval", "attack", "--detector", str(weights / name)]
+        with pytest.raises(SystemExit) as caught:
+            main([*command, "--data", str(film_table), "-o", str(out)])
+        assert caught.value.code == 2
+        assert said in capsys.readouterr().err
+        assert not out.exists()
 
 
 def test_a_surrogate_must_look_at_the_same_crops(run: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from obverse.cli import main
 from obverse.clip import Clip
-from obverse.datasets.table import write_clips
+from obverse.datasets.table import read_clips, write_clips
 from obverse.eval import cues
 from obverse.media.video import EncodeConfig, VideoWriter
 
@@ -72,6 +72,26 @@ def test_a_shortcut_is_found_and_said(
     assert "cues tell the labels of 8 pristine and 8 synthetic clips apart" in text
     assert run("eval", "shortcuts", corpus, "-o", report) == 2
     assert "--force" in capsys.readouterr().err
+
+
+def test_sound_is_judged_where_it_is_asked_for(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = corpus / "clips.parquet"
+    clips = [
+        clip.replace(label="pristine", sound=clip.label, kind="camera")
+        for clip in read_clips(table)
+    ]
+    write_clips(table, clips, force=True)
+    assert run("eval", "shortcuts", corpus) == 2
+    assert "--sound counts forged sound" in capsys.readouterr().err
+    assert run("eval", "shortcuts", corpus, "--sound", "--json") == 1
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert found["counts"] == {"pristine": 8, "synthetic": 8, "error": 0}
+    assert found["judges"] == "picture and sound"
+    assert "bitrate" in found["flagged"]
+    assert "0/16" in captured.err  # a bar begins with nothing done
 
 
 def test_a_clip_that_cannot_be_read_is_said(

@@ -1,9 +1,11 @@
 """A sweep scores each clip once under each condition, and goes on where it was broken off."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
@@ -21,15 +23,17 @@ from obverse.detector.score import open_detector, score, score_film
 from obverse.errors import ConfigError, OutputExistsError
 from obverse.eval.conditions import NONE, Condition, Crossed, Grid, Onset, load_grid
 from obverse.eval.cues import RATE_HZ, silences
-from obverse.eval.distortions import Blur, Contrast, Hiss, Noise, Resize
+from obverse.eval.distortions import Blur, Contrast, Filmed, Gain, Hiss, Noise, Resize
 from obverse.eval.encoders import Codec, write_film
 from obverse.eval.metrics import auc
-from obverse.eval.robust import Row, Store, sweep
+from obverse.eval.robust import Faces, Row, Store, sweep
 from obverse.eval.robust_report import format_table
 from obverse.eval.robust_table import tabulate
+from obverse.faces.landmarks import Face, FaceReader
 from obverse.media.audio import read_speech
 from obverse.media.video import probe
 
+Image = npt.NDArray[np.uint8]
 CONFIG = TrainConfig(backbone="test_resnet", recipe=CropRecipe(size_px=32, moments=3, min_px=5))
 GRID = Grid(
     "try",
@@ -133,6 +137,91 @@ def test_a_sweep_that_was_broken_off_makes_no_row_twice(
     made.clear()
     assert swept(untrained, film_table, tmp_path / "broken") == whole
     assert {clip for clip, _ in made} == {"damaged"}  # what could not be read is tried again
+
+
+@pytest.mark.usefixtures("faces")
+def test_faces_of_the_undistorted_clip_are_carried_to_its_copies(
+    film_table: Path, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = Grid(
+        "places",
+        (
+            *GRID.conditions,
+            Condition("coded", "h264", 30, (Codec(crf=30, scale=0.5),)),
+            Condition("slow", "fps", 5, (Codec(crf=30, fps=5),)),
+            Condition("filmed", "filmed", 1, (Filmed(1),)),
+            Condition("louder", "gain", 1, (Gain(6),)),
+            Condition("soft-crops", "soft", 1, (Blur(9),), "crops"),
+        ),
+    )
+    clips = [c for c in read_clips(film_table) if c.id in ("synthetic1", "pristine0", "black")]
+    surveyed: list[int] = []
+    reader = crop_store.open_reader()
+    survey = type(reader).survey
+
+    def counted(self: FaceReader, image: Image, *more: object) -> list[Face]:
+        surveyed.append(image.shape[0])
+        return survey(self, image, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(reader), "survey", counted)
+
+    def tried(place: Path, faces: Faces) -> dict[tuple[str, str], Row]:
+        surveyed.clear()
+        with Store(place, "d") as store:
+            rows = sweep(untrained, clips, film_table.parent, grid, store, faces=faces)
+        return {(row.clip, row.condition): row for row in rows}
+
+    each = tried(tmp_path / "each", "each")
+    clean = tried(tmp_path / "clean", "clean")
+    moments = CONFIG.recipe.moments
+    # Each clip as it is, and where the picture moves: filmed, and at 5 frames a second (one frame).
+    assert len(surveyed) == len(clips) * (2 * moments + 1)
+    assert set(each) == set(clean)
+    for (clip, name), row in clean.items():
+        moves = name in ("slow", "filmed")
+        itself = name in ("none", "soft-crops")
+        assert row.faces == (None if itself else "each" if moves else "clean")
+        assert each[clip, name].faces == (None if itself else "each")
+        if itself or moves:
+            assert dataclasses.replace(row, faces=None) == dataclasses.replace(
+                each[clip, name], faces=None
+            )
+        if clip == "black" and not moves:
+            assert row.status == "missing"  # a face that only noise shows is none of the clip's
+    assert clean["pristine0", "contrast-0"].score == clean["pristine0", "none"].score
+    assert clean["pristine0", "louder"].score == clean["pristine0", "none"].score
+    assert clean["pristine0", "noise"].score != clean["pristine0", "none"].score
+    # The other choice scores anew only what it does otherwise.
+    made: list[str] = []
+    add = Store.add
+
+    def noted(store: Store, row: Row, digest: str) -> None:
+        made.append(row.condition)
+        add(store, row, digest)
+
+    monkeypatch.setattr(Store, "add", noted)
+    assert tried(tmp_path / "clean", "each") == each
+    followed = {"contrast-0", "contrast-1", "noise", "half", "crf", "coded", "louder"}
+    assert sorted(made) == sorted(name for name in followed for _ in clips)
+
+
+def test_a_report_says_where_faces_were_looked_for() -> None:
+    clips = [Clip(id=i, path=i, label=i, kind="camera") for i in ("pristine", "synthetic")]
+    grid = Grid("g", (NONE, Condition("soft", steps=(Blur(3),)), Condition("aside")))
+
+    def said(*faces: Faces | None) -> str:
+        rows = [
+            Row(clip.id, each.name, "ok", 0.5, faces=how)
+            for clip in clips
+            for each, how in zip(grid.conditions, faces, strict=True)
+        ]
+        return format_table(tabulate(grid, clips, rows, "d", samples=10))
+
+    assert "faces:" not in said(None, None, None)
+    assert "faces: searched for in each copy" in said(None, "each", "each")
+    clean = said(None, "clean", "each")
+    assert "cut from the same place" in clean
+    assert "searched for under aside, whose picture moves" in clean
 
 
 def test_a_store_is_of_one_detector(tmp_path: Path) -> None:

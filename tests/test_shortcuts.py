@@ -249,3 +249,28 @@ def test_text_and_report_name_the_shortcuts() -> None:
     assert r"mark\_z" in latex_text(report.sections[0].tables[0])
     assert report.row["shortcuts"] == "mark_z"
     assert report.results["flagged"] == ["mark_z"]
+
+
+def test_sound_that_was_forged_counts_where_it_is_judged() -> None:
+    """A cue that follows the sound is no shortcut to the picture's label, and one to the other."""
+    clips, cues = made(120, {"loudness": lambda *_: 0.0, "sharpness": lambda fake, *_: fake})
+    clips = [
+        c.replace(sound="synthetic" if n % 3 == 0 else "pristine") for n, c in enumerate(clips)
+    ]
+    heard = [
+        ClipCues(c.id, "ok", {**each.numbers, "loudness": float(c.sound == "synthetic")}, {})
+        for c, each in zip(clips, cues, strict=True)
+    ]
+    seen = audit_cues(clips, heard)
+    assert seen.flagged == ("sharpness",)
+    assert (seen.counts["synthetic"], seen.to_json()["judges"]) == (60, "picture")
+    both = audit_cues(clips, heard, judged="picture and sound")
+    assert set(both.flagged) == {"sharpness", "loudness"}
+    assert both.counts["synthetic"] == 80
+    # Half of the 80 synthetic clips are louder than all 40 others, and half are as loud.
+    assert of(both, "loudness")["auc"]["value"] == pytest.approx(0.75)  # type: ignore[index]
+    assert "judged by picture and sound" in audit_text(both)
+    dubbed = [clip for clip in clips if clip.label == "pristine"]
+    with pytest.raises(InputError, match="all 60 clips are pristine in their picture; --sound"):
+        chosen_clips(dubbed)
+    assert len(chosen_clips(dubbed, judged="picture and sound", limit=30)) == 30

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from obverse.cli.eval_scores import given_command
+from obverse.cli import eval_options
+from obverse.cli.eval_options import clips_of, given_command
 from obverse.cli.progress import progress_bar
 
 __all__ = ["attack"]
@@ -21,16 +22,8 @@ __all__ = ["attack"]
     metavar="RUN",
     help="What obverse train detector wrote; for square and transfer also an exported .onnx file.",
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="A table of clips with labels."
-)
-@click.option(
-    "--split",
-    type=click.Choice(["train", "val", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Which clips of the table.",
-)
+@eval_options.data
+@eval_options.every_split
 @click.option(
     "--method",
     type=click.Choice(["pgd", "transfer", "square"]),
@@ -57,30 +50,13 @@ __all__ = ["attack"]
     is_flag=True,
     help="Put the change into the film, encode it, score that, and read its mark.",
 )
-@click.option(
-    "--key",
-    "key_file",
-    type=click.Path(path_type=Path),
-    help="A file with the secret key of the clips' marks; without it, the public one.",
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The report, a folder."
-)
-@click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the intervals' bootstrap.",
-)
-@click.option("--force", is_flag=True, help="Throw away the scores that are in the folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.key_file
+@eval_options.report_needed
+@eval_options.workers
+@eval_options.threads
+@eval_options.seed("Of the intervals' bootstrap.")
+@eval_options.sweep_force
+@eval_options.json_answer
 def attack(
     run: Path,
     data: Path,
@@ -110,10 +86,9 @@ def attack(
 
         obverse eval attack --detector f.onnx --data corpus/clips.parquet --method square -o asked
     """
-    from obverse.datasets.table import read_clips
     from obverse.detector.score import open_detector
-    from obverse.errors import ConfigError, InputError
-    from obverse.eval.attacks import AttackConfig, attack_clips, attack_grid
+    from obverse.errors import ConfigError
+    from obverse.eval.attacks import AttackConfig, attack_clips, attack_grid, require_attack
     from obverse.eval.report import origin_of
     from obverse.eval.robust import Store
     from obverse.eval.robust_report import format_table, write_report
@@ -127,15 +102,12 @@ def attack(
         queries=queries,
         film=film,
     )
-    clips = [clip for clip in read_clips(data) if split in ("all", clip.split)]
-    if not clips:
-        raise InputError(
-            f"{data} has no clips of the split {split}; name another with --split, or all."
-        )
+    clips = clips_of(data, split)
     detector = open_detector(run, threads)
     key = DEFAULT_KEY if key_file is None else read_key(key_file)
     if output.is_file():
         raise ConfigError(f"{output} is a file; name a folder with -o.")
+    require_attack(run, config, surrogate, threads=threads)
     output.mkdir(parents=True, exist_ok=True)
     with (
         Store(output / "rows.sqlite", detector.id, force=force) as store,

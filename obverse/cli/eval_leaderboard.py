@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from obverse.cli.eval_scores import given_command
+from obverse.cli import eval_options
+from obverse.cli.eval_options import given_command
 
 if TYPE_CHECKING:
     from obverse.eval.evaluation import Policy
@@ -17,31 +18,17 @@ __all__ = ["leaderboard"]
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A folder for page, tables and plots."
-)
+@eval_options.report
 @click.option("--title", default="Leaderboard", show_default=True, help="Of the page.")
-@click.option(
-    "--policy",
-    type=click.Choice(["exclude", "wrong", "synthetic", "pristine"]),
-    default="exclude",
-    show_default=True,
-    help="For clips without a score: left out, misjudged, or called one or the other.",
+@eval_options.policy
+@eval_options.min_coverage(
+    "Share of a set's clips that must have a score for a detector to be ranked."
 )
-@click.option(
-    "--min-coverage",
-    type=click.FloatRange(0, 1),
-    default=0.9,
-    show_default=True,
-    help="Share of a set's clips that must have a score for a detector to be ranked.",
-)
-@click.option("--samples", default=2000, show_default=True, help="Of the bootstrap.")
-@click.option("--level", default=0.95, show_default=True, help="Confidence of the intervals.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap."
-)
-@click.option("--force", is_flag=True, help="Replace a report.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.samples
+@eval_options.level
+@eval_options.seed()
+@eval_options.force
+@eval_options.json_answer
 def leaderboard(
     folder: Path,
     output: Path | None,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from obverse.cli.eval_scores import judged_of
+from obverse.cli import eval_options
+from obverse.cli.eval_options import judged_of
 from obverse.errors import ConfigError, OutputExistsError
 from obverse.files import write_whole
 
@@ -38,10 +39,8 @@ __all__ = ["matrix"]
     type=click.Path(path_type=Path),
     help="A table of clips, for labels, identities, methods and sets.",
 )
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
-@click.option(
-    "--sound", is_flag=True, help="Sound is judged as well: with --labels, its forgeries count."
-)
+@eval_options.split
+@eval_options.sound
 @click.option(
     "--by",
     type=click.Choice(["method", "dataset"]),
@@ -49,12 +48,10 @@ __all__ = ["matrix"]
     show_default=True,
     help="What the columns are.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap."
-)
+@eval_options.seed()
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A CSV file, a line a cell.")
 @click.option("--force", is_flag=True, help="Replace the file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.json_answer
 def matrix(
     trained: tuple[str, ...],
     left_out: tuple[str, ...],

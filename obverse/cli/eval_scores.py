@@ -2,35 +2,22 @@
 
 import dataclasses
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from obverse.cli import eval_options
+from obverse.cli.eval_options import given_command, judged_of
 from obverse.errors import ConfigError, InputError
+from obverse.files import write_whole
 
 if TYPE_CHECKING:
-    from obverse.clip import Judged
     from obverse.eval.evaluation import Policy
     from obverse.eval.score_table import Unit
 
-__all__ = ["compare", "given_command", "judged_of", "metrics"]
-
-
-def given_command() -> str:
-    """Return the command line that is being carried out."""
-    context = click.get_current_context()
-    given = context.find_root().obj
-    return context.command_path if given is None else shlex.join(["obverse", *given])
-
-
-def judged_of(sound: bool) -> "Judged | None":
-    """Return what makes a clip synthetic, by whether the user says that sound is judged as well;
-    None leaves it to the table of scores.
-    """
-    return "picture and sound" if sound else None
+__all__ = ["compare", "metrics"]
 
 
 @click.command()
@@ -41,10 +28,8 @@ def judged_of(sound: bool) -> "Judged | None":
     help="A table of clips, for labels, identities, methods and attributes.",
 )
 @click.option("--detector", help="Which one, where SCORES holds several.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
-@click.option(
-    "--sound", is_flag=True, help="Sound is judged as well: with --labels, its forgeries count."
-)
+@eval_options.split
+@eval_options.sound
 @click.option(
     "--unit",
     type=click.Choice(["clip", "track", "frame"]),
@@ -52,40 +37,18 @@ def judged_of(sound: bool) -> "Judged | None":
     show_default=True,
     help="What is measured: clips, faces of clips, or frames.",
 )
-@click.option(
-    "--threshold",
-    type=float,
-    default=0.5,
-    show_default=True,
-    help="At and above it a clip is called synthetic.",
-)
-@click.option(
-    "--policy",
-    type=click.Choice(["exclude", "wrong", "synthetic", "pristine"]),
-    default="exclude",
-    show_default=True,
-    help="For clips without a score: left out, misjudged, or called one or the other.",
-)
-@click.option(
-    "--min-coverage",
-    type=click.FloatRange(0, 1),
-    default=0.9,
-    show_default=True,
-    help="Share of clips that must have a score; below it the exit code is 1.",
-)
+@eval_options.threshold
+@eval_options.policy
+@eval_options.min_coverage("Share of clips that must have a score; below it the exit code is 1.")
 @click.option(
     "--by", multiple=True, help="A column to slice by, in place of method, dataset, attributes."
 )
-@click.option("--samples", default=2000, show_default=True, help="Of the bootstrap.")
-@click.option("--level", default=0.95, show_default=True, help="Confidence of the intervals.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap."
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A folder for page, tables and plots."
-)
-@click.option("--force", is_flag=True, help="Replace a report.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.samples
+@eval_options.level
+@eval_options.seed()
+@eval_options.report
+@eval_options.force
+@eval_options.json_answer
 def metrics(
     scores: Path,
     labels: Path | None,
@@ -147,10 +110,8 @@ def metrics(
         files = [scores] if labels is None else [scores, labels]
         report = evaluation_report(table, evaluation, evidence, origin_of(files, given_command()))
         output.mkdir(parents=True, exist_ok=True)
-        # What `obverse eval compare` reads: whole, or as it was before.
-        part = output / ".scores.csv.part"
-        table.to_frame().to_csv(part, index=False)
-        part.replace(output / "scores.csv")
+        # What `obverse eval compare` reads.
+        write_whole(output / "scores.csv", table.to_frame().to_csv(index=False))
         write_report(output, report)
     if as_json:
         click.echo(json.dumps(evaluation.to_json() | {"evidence": evidence.to_json()}))
@@ -175,40 +136,22 @@ def metrics(
 @click.option(
     "--labels", type=click.Path(path_type=Path), help="A table of clips, for labels and identities."
 )
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
-@click.option(
-    "--sound", is_flag=True, help="Sound is judged as well: with --labels, its forgeries count."
-)
-@click.option(
-    "--threshold",
-    type=float,
-    default=0.5,
-    show_default=True,
-    help="At and above it a clip is called synthetic.",
-)
-@click.option(
-    "--policy",
-    type=click.Choice(["exclude", "wrong", "synthetic", "pristine"]),
-    default="exclude",
-    show_default=True,
-    help="For clips without a score: left out, misjudged, or called one or the other.",
-)
+@eval_options.split
+@eval_options.sound
+@eval_options.threshold
+@eval_options.policy
 @click.option(
     "--metric",
     "chosen",
     multiple=True,
     help="Compare this alone; may be repeated. The fewer, the less correction.",
 )
-@click.option("--samples", default=2000, show_default=True, help="Of the bootstrap.")
-@click.option("--level", default=0.95, show_default=True, help="Confidence of the intervals.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap."
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A folder for page, tables and plots."
-)
-@click.option("--force", is_flag=True, help="Replace a report.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.samples
+@eval_options.level
+@eval_options.seed()
+@eval_options.report
+@eval_options.force
+@eval_options.json_answer
 def compare(
     scores: tuple[Path, ...],
     labels: Path | None,

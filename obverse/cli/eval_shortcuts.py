@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from obverse.cli.eval_scores import given_command
+from obverse.cli import eval_options
+from obverse.cli.eval_options import given_command
 from obverse.cli.progress import progress_bar
 from obverse.errors import InputError
 
@@ -15,29 +16,25 @@ __all__ = ["shortcuts"]
 
 @click.command()
 @click.argument("data", metavar="DATA", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
+@eval_options.split
+@click.option(
+    "--sound",
+    is_flag=True,
+    help="A clip is synthetic where its sound is, too; else by its picture.",
+)
 @click.option("--faces", is_flag=True, help="Look for faces too, which takes longer.")
 @click.option("--limit", type=click.IntRange(min=4), help="At most so many clips, drawn at random.")
-@click.option("--jobs", default=1, show_default=True, help="Clips at a time.")
-@click.option(
-    "--no-cache", is_flag=True, help="Read every clip anew, and keep nothing of what is read."
-)
-@click.option("--level", default=0.95, show_default=True, help="Confidence of the intervals.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of what is drawn, and of the folds.",
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A folder for page, table and plot."
-)
-@click.option("--force", is_flag=True, help="Replace a report.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.jobs
+@eval_options.no_cache
+@eval_options.level
+@eval_options.seed("Of what is drawn, and of the folds.")
+@eval_options.report
+@eval_options.force
+@eval_options.json_answer
 def shortcuts(
     data: Path,
     split: str | None,
+    sound: bool,
     faces: bool,
     limit: int | None,
     jobs: int,
@@ -61,7 +58,10 @@ def shortcuts(
         obverse eval shortcuts corpus --jobs 2
 
         obverse eval shortcuts celeb.parquet --split test --faces -o report --json
+
+        obverse eval shortcuts fakeav.parquet --sound
     """
+    from obverse.clip import Judged
     from obverse.datasets.table import read_clips
     from obverse.errors import ConfigError
     from obverse.eval.bootstrap import require_level
@@ -81,12 +81,13 @@ def shortcuts(
             f"{data} holds no clips.parquet; give a table of clips (obverse data index makes one), "
             "or a corpus."
         )
-    clips = chosen_clips(read_clips(table), split=split, limit=limit, seed=seed)
+    judged: Judged = "picture and sound" if sound else "picture"
+    clips = chosen_clips(read_clips(table), split=split, limit=limit, judged=judged, seed=seed)
     with progress_bar("shortcuts", "clip") as tell:
         cues = read_cues(
             clips, table.parent, faces=faces, workers=jobs, cache=not no_cache, progress=tell
         )
-    audit = audit_cues(clips, cues, seed=seed, level=level)
+    audit = audit_cues(clips, cues, judged=judged, seed=seed, level=level)
     if output is not None:
         name = str(data)
         write_report(output, audit_report(audit, name, origin_of([table], given_command())))

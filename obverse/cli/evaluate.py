@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from obverse.cli import eval_options
 from obverse.cli.eval_attack import attack
 from obverse.cli.eval_leaderboard import leaderboard
 from obverse.cli.eval_matrix import matrix
@@ -48,20 +49,12 @@ evaluate.add_command(matrix)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="A folder for table, rows and plots."
 )
-@click.option("--jobs", default=1, show_default=True, help="Films at a time.")
-@click.option(
-    "--no-cache", is_flag=True, help="Read every film anew, and keep nothing of what is read."
-)
+@eval_options.jobs
+@eval_options.no_cache
 @click.option("--tracks", default=3, show_default=True, help="Films drawn over time in the report.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the intervals' bootstrap.",
-)
-@click.option("--force", is_flag=True, help="Replace a report.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.seed("Of the intervals' bootstrap.")
+@eval_options.force
+@eval_options.json_answer
 def realism(
     folder: Path,
     real: Path | None,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from obverse.cli.eval_scores import given_command
+from obverse.cli import eval_options
+from obverse.cli.eval_options import clips_of, given_command
 from obverse.cli.progress import progress_bar
 
 __all__ = ["robust"]
@@ -20,16 +21,8 @@ __all__ = ["robust"]
     metavar="RUN",
     help="What obverse train detector or obverse export wrote; without it, what ships.",
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="A table of clips with labels."
-)
-@click.option(
-    "--split",
-    type=click.Choice(["train", "val", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Which clips of the table.",
-)
+@eval_options.data
+@eval_options.every_split
 @click.option(
     "--grid",
     "grid_name",
@@ -39,40 +32,31 @@ __all__ = ["robust"]
     help="What is done to the clips: a built-in grid or a file; see docs/robustness.md.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The report, a folder."
+    "--faces",
+    type=click.Choice(["each", "clean"]),
+    default="each",
+    show_default=True,
+    help="Search for faces in each copy, or in the undistorted clip alone, which is faster.",
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
-)
+@eval_options.report_needed
+@eval_options.workers
+@eval_options.threads
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Keep every distorted film there; without it none is kept.",
 )
-@click.option(
-    "--key",
-    "key_file",
-    type=click.Path(path_type=Path),
-    help="A file with the secret key of the clips' marks; without it, the public one.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the intervals' bootstrap.",
-)
-@click.option("--force", is_flag=True, help="Throw away the scores that are in the folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@eval_options.key_file
+@eval_options.seed("Of the intervals' bootstrap.")
+@eval_options.sweep_force
+@eval_options.json_answer
 def robust(
     run: Path | None,
     data: Path,
     split: str,
     grid_name: str,
+    faces: str,
     output: Path,
     workers: int,
     threads: int,
@@ -89,16 +73,20 @@ def robust(
     scores.parquet, table.csv, and one offline page with tables and figures. Exit code 1 when a clip
     could not be scored under some condition.
 
+    With --faces each a clip whose face is no longer found is missing, as it would be for whoever
+    is sent the copy. With --faces clean faces are cut where the undistorted clip has them, so that
+    the detector alone is measured, as studies of aligned faces do; copies whose picture moves are
+    searched all the same.
+
     Examples:
 
         obverse eval robust --detector run --data corpus/clips.parquet --grid basic -o report
 
-        obverse eval robust --data ff.parquet --grid deeperforensics -o report --workers 8
+        obverse eval robust --data ff.parquet --grid deeperforensics --faces clean -o report
     """
-    from obverse.datasets.table import read_clips
     from obverse.detector.runs import shipped_detector
     from obverse.detector.score import open_detector
-    from obverse.errors import ConfigError, InputError
+    from obverse.errors import ConfigError
     from obverse.eval.conditions import GRIDS, load_grid
     from obverse.eval.report import origin_of
     from obverse.eval.robust import Store, sweep
@@ -107,11 +95,7 @@ def robust(
     from obverse.watermark.carriers import DEFAULT_KEY, read_key
 
     grid = load_grid(grid_name)
-    clips = [clip for clip in read_clips(data) if split in ("all", clip.split)]
-    if not clips:
-        raise InputError(
-            f"{data} has no clips of the split {split}; name another with --split, or all."
-        )
+    clips = clips_of(data, split)
     run = shipped_detector() if run is None else run
     opened = open_detector(run, threads)
     detector = opened.id
@@ -131,6 +115,7 @@ def robust(
             store,
             workers=workers,
             threads=threads,
+            faces=faces,  # type: ignore[arg-type]
             keep=keep,
             key=key,
             progress=tell,
