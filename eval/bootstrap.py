@@ -14,7 +14,8 @@ __all__ = ["SAMPLES", "Draws", "bootstrap", "percentile_bounds", "require_level"
 Floats = npt.NDArray[np.float64]
 
 SAMPLES = 2000
-_CELLS = 1_000_000  # of a matrix of counts that is in memory at a time
+_CELLS = 1_000_000  # of a matrix of counts that is drawn at a time
+_CACHED = 50_000  # of one that is measured at a time: it and what is made of it stay in a cache
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +68,9 @@ class Draws:
                 picked += len(members) * np.arange(size)[:, None]
                 times = np.bincount(picked.ravel(), minlength=size * len(members))
                 drawn[:, members] = times.reshape(size, len(members))
-            yield drawn[:, self.group_of]
+            step = max(1, _CACHED // len(self.group_of))
+            for first in range(0, size, step):
+                yield drawn[first : first + step, self.group_of]
 
 
 def bootstrap(

@@ -5,8 +5,8 @@ and then measured on whole matrices of such counts, `[B, N]`: a row of ones give
 value, so that a figure and its interval come from one piece of code.
 """
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -42,27 +42,60 @@ def once(metric: Counted, clips: int) -> float:
     return float(metric(np.ones((1, clips)))[0])
 
 
-class _Blocks(NamedTuple):
+class _Blocks:
     """Clips in the order of a key, with the borders between clips whose keys differ.
 
     No threshold parts equal scores, so all that follows is counted in blocks of equal scores.
     """
 
-    order: npt.NDArray[np.intp]  # of rising keys
-    starts: npt.NDArray[np.intp]  # of the blocks, in that order
-    truth: Truth  # in that order
+    def __init__(self, truth: Truth, key: Floats) -> None:
+        self._order = np.argsort(key, kind="stable")  # of rising keys
+        ordered = key[self._order]
+        starts = np.flatnonzero(np.append(True, np.diff(ordered) > 0))
+        self._borders = np.append(starts, len(key))  # of the blocks, in that order
+        self._truth = truth[self._order]
+        self._last: tuple[Floats, tuple[Floats, Floats]] | None = None
 
     def sums(self, counts: Floats) -> tuple[Floats, Floats]:
-        """Return how many synthetic and how many pristine clips each block holds, `[B, K]`."""
-        ordered = counts[:, self.order]
-        synthetic = np.add.reduceat(ordered * self.truth, self.starts, axis=1)
-        return synthetic, np.add.reduceat(ordered * ~self.truth, self.starts, axis=1)
+        """Return how many synthetic and how many pristine clips each block holds, `[B, K]`.
+
+        Several metrics ask about the same counts in turn, which are not to be changed.
+        """
+        last = self._last
+        if last is None or last[0] is not counts:
+            last = counts, _block_sums(counts, self._order, self._borders, self._truth)
+            self._last = last
+        return last[1]
 
 
 def _blocks(truth: Truth, key: Floats) -> _Blocks:
-    order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(key[order]) > 0))
-    return _Blocks(order, starts, truth[order])
+    """Return the blocks of a table, the same for every metric that goes by the same key."""
+    return _blocks_of(truth.tobytes(), np.asarray(key, np.float64).tobytes())
+
+
+@functools.lru_cache(maxsize=3)  # by scores, by ratios, and by how sure they are
+def _blocks_of(truth: bytes, key: bytes) -> _Blocks:
+    return _Blocks(np.frombuffer(truth, bool), np.frombuffer(key, np.float64))
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _block_sums(
+    counts: Floats,
+    order: npt.NDArray[np.intp],
+    borders: npt.NDArray[np.intp],
+    truth: Truth,
+) -> tuple[Floats, Floats]:
+    """Return how many synthetic and how many pristine clips lie between borders, `[B, K]`."""
+    rows, blocks = counts.shape[0], len(borders) - 1
+    synthetic, pristine = np.zeros((rows, blocks)), np.zeros((rows, blocks))
+    for row in range(rows):
+        for block in range(blocks):
+            for place in range(borders[block], borders[block + 1]):
+                if truth[place]:
+                    synthetic[row, block] += counts[row, order[place]]
+                else:
+                    pristine[row, block] += counts[row, order[place]]
+    return synthetic, pristine
 
 
 def _from_above(sums: Floats) -> Floats:
@@ -256,7 +289,7 @@ def aurc(truth: Truth, scores: Floats, threshold: float) -> Counted:
         rate = errors / np.maximum(size, 1)
         # The sum of (missed + rate (k - start)) / k over the k clips of a block.
         harmonic = np.append(0, np.cumsum(1 / np.arange(1, int(end[:, -1].max()) + 1)))
-        spans = harmonic[end.astype(np.intp)] - harmonic[start.astype(np.intp)]
+        spans = np.diff(harmonic[end.astype(np.intp)], prepend=0.0, axis=1)
         area = (errors + (missed - rate * start) * spans).sum(axis=1)
         return np.asarray(area / end[:, -1])
 
