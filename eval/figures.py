@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from obverse.eval.weighing import ReliabilityBin, risk_coverage, tippett
 
@@ -64,6 +65,7 @@ def _curve(truth: Truth, scores: Floats) -> tuple[Floats, Floats]:
 def roc_curves(tables: Sequence[tuple[str, Truth, Floats]]) -> Any:
     """Draw ROC curves of (name, labels, scores), over FPR and over its logarithm."""
     drawing, (left, right) = _drawing(8.6, 3.9, 2)
+    least = min(1 / (~truth).sum() for _, truth, _ in tables)  # FPR that is shown
     for (name, truth, scores), colour in zip(tables, COLOURS * len(tables), strict=False):
         fpr, tpr = _curve(truth, scores)
         left.plot(fpr, tpr, color=colour, linewidth=1.6, label=name)
@@ -72,7 +74,12 @@ def roc_curves(tables: Sequence[tuple[str, Truth, Floats]]) -> Any:
         right.step(fpr[shown], tpr[shown], color=colour, linewidth=1.6, where="post", label=name)
     left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     right.set_xscale("log")
-    right.set_xlim(FPR_LEAST, 1)
+    # Whole tenths, no further than pristine clips show; what they do not is shaded.
+    start = max(FPR_LEAST, 10 ** np.floor(np.log10(least) + 1e-9))
+    right.axvspan(start, max(start, least), color="#e7e4dd", alpha=0.6, linewidth=0)
+    right.set_xlim(start, 1)
+    right.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    right.xaxis.set_minor_formatter(NullFormatter())
     for axis in (left, right):
         axis.set_ylim(0, 1.02)
         axis.set_xlabel("share of pristine called synthetic (FPR)", fontsize=9)

@@ -63,18 +63,19 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 
 def _figures_table(evaluation: Evaluation) -> Table:
+    known = any(figure.by_identity is not None for figure in evaluation.figures.values())
     rows = []
     for name, figure in evaluation.figures.items():
-        people = "" if figure.by_identity is None else _bounds(*figure.by_identity)
-        rows.append(
-            (name, _number(figure.value), _bounds(figure.low, figure.high), people, MEANINGS[name])
-        )
+        over = [_bounds(figure.low, figure.high)]
+        if known:
+            over.append("" if figure.by_identity is None else _bounds(*figure.by_identity))
+        rows.append((name, _number(figure.value), *over, MEANINGS[name]))
     level = f"{evaluation.config.level:.0%}"
     return Table(
         "metrics",
-        f"{evaluation.detector}, by {evaluation.unit}, with {level} intervals over clips and over "
-        "identities.",
-        ("metric", "value", "over clips", "over identities", "what it is"),
+        f"{evaluation.detector}, by {evaluation.unit}, with {level} intervals over clips"
+        f"{' and over identities' if known else ''}.",
+        ("metric", "value", "over clips", *(["over identities"] if known else []), "what it is"),
         rows,
     )
 
@@ -220,8 +221,8 @@ def evaluation_report(
             [
                 Chart(
                     "roc",
-                    "ROC curve, and its left end over the logarithm of FPR, as far as so many "
-                    "pristine clips show it.",
+                    "ROC curve, and its left end over the logarithm of FPR; grey: rates that so "
+                    "few pristine clips cannot show.",
                     roc_curves([(evaluation.detector, judged.truth, judged.score)]),
                 ),
                 Chart(
@@ -249,19 +250,11 @@ def evaluation_report(
         sections.append(Section("A threshold on other sets", tables=[_shift_table(evaluation)]))
     calibration = evaluation.figures["ece"]
     sections.append(_evidence_section(given, evidence, threshold, calibration))
-    area = evaluation.figures["auc"]
-    cost = evaluation.figures["cllr"]
     return Report(
         title=f"How well {evaluation.detector} tells synthetic from pristine",
         lead=f"{_counted(evaluation)}. Every figure stands with its "
         f"{evaluation.config.level:.0%} interval.",
-        facts=[
-            (_short(area), f"AUC, {_bounds(area.low, area.high)}"),
-            (_short(evaluation.figures["eer"]), "equal error rate"),
-            (_short(evaluation.figures["tpr@fpr=0.01"]), "found at 1 % false alarms"),
-            (_short(cost), "Cllr in bits; 1 says nothing"),
-            (f"{evaluation.coverage:.1%}", "of the clips have a score"),
-        ],
+        facts=_facts(evaluation),
         sections=sections,
         results=evaluation.to_json() | {"evidence": evidence.to_json()},
         row=_row(evaluation),
@@ -269,8 +262,18 @@ def evaluation_report(
     )
 
 
-def _short(figure: Figure) -> str:
-    return "too few clips" if figure.value is None else f"{figure.value:.3f}"
+def _facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return what stands at the top; a rate that so few clips cannot show gives way to a larger."""
+    figures = evaluation.figures
+    area = figures["auc"]
+    found = [(area, f"AUC, {_bounds(area.low, area.high)}"), (figures["eer"], "equal error rate")]
+    rates = [
+        (f"tpr@fpr={rate:g}", f"found at {100 * rate:g} % false alarms") for rate in (0.01, 0.1)
+    ]
+    shown = [(figures[name], said) for name, said in rates if figures[name].value is not None]
+    found += [*shown[:1], (figures["cllr"], "Cllr in bits; 1 says nothing")]
+    facts = [(f"{each.value:.3f}", said) for each, said in found if each.value is not None]
+    return [*facts, (f"{evaluation.coverage:.1%}", "of the clips have a score")]
 
 
 def _slice_section(evaluation: Evaluation) -> Section:

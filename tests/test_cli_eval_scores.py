@@ -70,6 +70,22 @@ def test_a_report_is_left_and_not_replaced(
     assert run(*arguments, "--force") == 0
 
 
+def test_a_page_shows_nothing_that_so_few_clips_cannot_say(tmp_path: Path) -> None:
+    path, folder = tmp_path / "few.csv", tmp_path / "few"
+    lines = [f"c{n},{n % 2},{0.3 + 0.02 * n}" for n in range(24)]
+    path.write_text("\n".join(["clip,label,score", *lines]))
+    assert run("eval", "metrics", path, "-o", folder, "--samples", 50) == 0
+    page = (folder / "index.html").read_text()
+    tiles = page[page.index('class="facts"') : page.index("</ul>")]
+    assert "too few" not in tiles
+    assert "found at 10 % false alarms" in tiles  # 12 pristine clips do not show 1 %
+    assert "over identities" not in (folder / "tables" / "metrics.csv").read_text()
+    known = [f"{line},p{n // 2}" for n, line in enumerate(lines)]
+    path.write_text("\n".join(["clip,label,score,identity", *known]))
+    assert run("eval", "metrics", path, "-o", folder, "--samples", 50, "--force") == 0
+    assert "over identities" in (folder / "tables" / "metrics.csv").read_text()
+
+
 def test_ones_own_files_are_never_replaced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
