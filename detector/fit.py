@@ -8,6 +8,7 @@ import contextlib
 import copy
 import csv
 import dataclasses
+import io
 import json
 import math
 import pickle
@@ -27,6 +28,7 @@ from obverse.detector.kind import Arrays, Batch, Kind, Sample
 from obverse.detector.loading import ahead
 from obverse.detector.processes import Processes
 from obverse.errors import InputError
+from obverse.files import draft_of, write_whole
 
 __all__ = ["CHECKPOINT", "Progress", "fit"]
 
@@ -65,21 +67,18 @@ class _State:
     rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
     def save(self, path: Path, settings: str) -> None:
-        part = path.with_suffix(".part")
-        torch.save(
-            {
-                "settings": settings,
-                "network": self.network.state_dict(),
-                "steady": self.steady.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "epoch": self.epoch,
-                "best": self.best,
-                "kept": self.kept,
-                "rows": self.rows,
-            },
-            part,
-        )
-        part.replace(path)
+        held = {
+            "settings": settings,
+            "network": self.network.state_dict(),
+            "steady": self.steady.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "best": self.best,
+            "kept": self.kept,
+            "rows": self.rows,
+        }
+        with draft_of(path) as draft:
+            torch.save(held, draft)
 
     def resume(self, path: Path, settings: str) -> None:
         try:
@@ -186,12 +185,11 @@ def _settings(config: TrainConfig, samples: Sequence[Sample]) -> str:
 
 def write_log(path: Path, rows: Sequence[dict[str, float]]) -> None:
     """Write a run's log as CSV, a row an epoch."""
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, _COLUMNS)
-        table.writeheader()
-        table.writerows(rows)
-    part.replace(path)
+    text = io.StringIO()
+    table = csv.DictWriter(text, _COLUMNS, extrasaction="ignore")
+    table.writeheader()
+    table.writerows(rows)
+    write_whole(path, text.getvalue())
 
 
 def _patient_no_more(state: _State, config: TrainConfig) -> bool:
@@ -293,6 +291,8 @@ def _validate(
         "val_window_auc": round(float(roc_auc_score(each, np.concatenate(found))), 5),
         "val_auc": round(float(roc_auc_score(truth, clips)), 5),
         "val_loss": round(float(-np.log(likely).mean()), 5),
+        "val_synthetic": int(truth.sum()),
+        "val_pristine": int((~truth).sum()),
     }
 
 

@@ -6,7 +6,6 @@ and the test split is not touched.
 
 import dataclasses
 import json
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from obverse.detector.processes import first_process, joined
 from obverse.detector.recipe import CropRecipe
 from obverse.detector.runs import CALIBRATION, CARD, CONFIG, LOG, WEIGHTS, save_weights
 from obverse.errors import ConfigError, OutputExistsError
+from obverse.files import write_whole
 from obverse.media.container import require_file
 from obverse.weights import sha256_file
 
@@ -52,6 +52,7 @@ class TrainReport:
     best_epoch: int
     val_auc: float  # of clips, at the best epoch; of self-made forgeries where none were needed
     val_loss: float
+    val_clips: tuple[int, int]  # synthetic and pristine, that chose the epoch; 0 where nobody says
     calibrated: int  # clips that the calibration was made on; 0: there is none
     seconds: float
 
@@ -136,6 +137,7 @@ def train(
                     best_epoch=int(best["epoch"]),
                     val_loss=best["val_loss"],
                     val_auc=best["val_auc"],
+                    val_clips=(int(best.get("val_synthetic", 0)), int(best.get("val_pristine", 0))),
                     calibrated=len(calibrating) if calibration is not None else 0,
                     seconds=time.monotonic() - started,
                 )
@@ -143,7 +145,7 @@ def train(
                 (run / CHECKPOINT).unlink(missing_ok=True)
             processes.wait()
             if processes.rank != 0:
-                report = TrainReport(run, {}, (), {}, int(best["epoch"]), 0.0, 0.0, 0, 0.0)
+                report = TrainReport(run, {}, (), {}, int(best["epoch"]), 0.0, 0.0, (0, 0), 0, 0.0)
     finally:
         torch.set_num_threads(threads)
     return report
@@ -209,9 +211,7 @@ def claim(run: Path, force: bool) -> None:
 
 
 def _write_config(run: Path, config: TrainConfig) -> None:
-    part = run / f"{CONFIG}.part"
-    part.write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
-    part.replace(run / CONFIG)
+    write_whole(run / CONFIG, json.dumps(config.to_json(), indent=2) + "\n")
 
 
 def _read_samples(
@@ -282,6 +282,7 @@ def _card(
         },
         "results": {
             "validation_auc": round(report.val_auc, 4),
+            "validation_clips": list(report.val_clips),
             "validation_loss": round(report.val_loss, 4),
             "best_epoch": report.best_epoch,
             "calibrated_on": report.calibrated,
@@ -301,8 +302,5 @@ def _card(
 
 def write_card(run: Path, card: Mapping[str, Any]) -> None:
     """Write a run's card, which says that the run is finished."""
-    part = run / f"{CARD}.part"
-    part.write_text(
-        yaml.safe_dump(dict(card), sort_keys=False, width=100, allow_unicode=True), encoding="utf-8"
-    )
-    os.replace(part, run / CARD)
+    text = yaml.safe_dump(dict(card), sort_keys=False, width=100, allow_unicode=True)
+    write_whole(run / CARD, text)

@@ -12,6 +12,9 @@ from obverse.eval.metrics import Interval, auc_interval, bootstrap_auc, eer
 
 __all__ = ["Summary", "summarise"]
 
+WIDE = 0.1  # of the AUC's interval, from which on a number alone would mislead
+PEOPLE_FEW = 10  # below, an interval over people is itself unsure
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Summary:
@@ -28,9 +31,26 @@ class Summary:
     auc_by_identity: Interval | None  # bootstrap; None also where a clip's identity is unknown
     eer: float | None
 
+    @property
+    def caution(self) -> str | None:
+        """What a reader must know before believing the AUC; None where there is nothing."""
+        if self.auc is None:
+            return None
+        if self.auc.high - self.auc.low > WIDE:
+            return (
+                f"{self.synthetic} synthetic and {self.pristine} pristine clips say little: the "
+                f"AUC may lie anywhere from {self.auc.low:.2f} to {self.auc.high:.2f}, and the EER "
+                "is as unsure."
+            )
+        if self.auc_by_identity is None:
+            return "not every clip says who is on screen; clips of one person are alike."
+        if self.identities < PEOPLE_FEW:
+            return f"{self.identities} people are few: of others the AUC may be another."
+        return None
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "caution": self.caution}
 
 
 def summarise(

@@ -1,5 +1,7 @@
 """A summary counts everything, and measures only what has a number."""
 
+import dataclasses
+
 import pytest
 
 from obverse.clip import Clip, Score
@@ -39,6 +41,26 @@ def test_everything_is_counted() -> None:
     assert summary.auc.low < 0.8
     assert summary.eer == 0
     assert summary.to_json()["auc"]["value"] == 1
+
+
+def test_few_clips_and_few_people_are_cautioned_against() -> None:
+    few = summarise(*table(4), samples=50).caution
+    assert few is not None
+    assert "4 synthetic and 4 pristine clips say little" in few
+    some, told = table(20)
+    clips = [
+        c.replace(id=f"{n}{c.id}", identity=f"{n}{c.identity}") for n in range(6) for c in some
+    ]
+    parted = [0.8 if clip.label == "synthetic" else 0.2 for clip in clips]
+    scores = [
+        dataclasses.replace(told[0], clip=clip.id, score=score)
+        for clip, score in zip(clips, parted, strict=True)
+    ]
+    assert summarise(clips, scores, samples=50).caution is None
+    same = [clip.replace(identity=str(number % 6)) for number, clip in enumerate(clips)]
+    assert "6 people are few" in str(summarise(same, scores, samples=50).caution)
+    unknown = [clips[0].replace(identity=None), *clips[1:]]
+    assert "who is on screen" in str(summarise(unknown, scores, samples=50).caution)
 
 
 def test_a_split_is_taken_alone() -> None:

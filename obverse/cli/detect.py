@@ -160,7 +160,11 @@ def _print(
             f"{summary.identities} identities; {summary.missing} missing, {summary.errors} in error"
         )
         if summary.auc is not None:
-            click.echo(f"AUC {summary.auc} (95 % interval), EER {summary.eer:.3f}")
+            people = summary.auc_by_identity
+            over = "" if people is None else f"; over people [{people.low:.3f}, {people.high:.3f}]"
+            click.echo(f"AUC {summary.auc} (95 % interval{over}), EER {summary.eer:.3f}")
+        if summary.caution is not None:
+            click.echo(f"obverse: {summary.caution}", err=True)
 
 
 def _once(scores: Sequence[Score]) -> list[Score]:
@@ -183,6 +187,7 @@ def _explain(
 
     shown = [n for n, item in enumerate(scores) if item.status == "ok"]
     with progress_bar("explain", "clip") as tell:
+        tell(0, len(shown))
         for done, number in enumerate(shown, start=1):
             mask_path = masks[number]
             mask = None

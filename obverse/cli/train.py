@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from obverse.cli.progress import Tell, progress_bar
 from obverse.clip import Clip
 from obverse.datasets.table import read_clips
 from obverse.errors import ConfigError
+
+if TYPE_CHECKING:
+    from obverse.detector.train import TrainReport
 
 __all__ = ["train"]
 
@@ -220,10 +223,25 @@ def detector(
         click.echo(json.dumps(dataclasses.asdict(report), default=str))
     else:
         click.echo(
-            f"{output}: {report.clips['train']} clips learned, {report.clips['val']} to choose "
-            f"epoch {report.best_epoch} (validation AUC {report.val_auc:.3f}), "
-            f"{report.seconds:.0f} s"
+            f"{output}: {report.clips['train']} clips learned, {report.clips['val']} for "
+            f"validation; epoch {report.best_epoch} ({_validation(report)}), {report.seconds:.0f} s"
         )
+        click.echo(
+            "validation chose the epoch, so its AUC is too high for new clips: measure others with "
+            "obverse detect.",
+            err=True,
+        )
+
+
+def _validation(report: "TrainReport") -> str:
+    """Return the AUC of the clips that chose the epoch, with what so many can show."""
+    synthetic, pristine = report.val_clips
+    if not synthetic or not pristine:  # an epoch of a version that did not count them
+        return f"validation AUC {report.val_auc:.3f}"
+    from obverse.eval.metrics import area_interval
+
+    interval = area_interval(report.val_auc, synthetic, pristine)
+    return f"validation AUC {interval} of {synthetic} synthetic and {pristine} pristine clips"
 
 
 def _fusion(
