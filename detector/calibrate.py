@@ -1,7 +1,6 @@
 """Calibrates a detector on clips that it was not trained on, and fuses several."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from obverse.detector.runs import (
 )
 from obverse.detector.score import ScoredTrack, score_tracks
 from obverse.errors import ConfigError, InputError
+from obverse.files import write_whole
 
 __all__ = ["calibrate", "calibrate_samples", "train_fusion"]
 
@@ -98,6 +98,8 @@ def _cut(
 
 def _told(clips: Sequence[Clip], progress: Progress | None) -> Iterator[Clip]:
     """Yield clips to score, and tell of each when it is done with."""
+    if progress is not None:
+        progress("scores", 0, len(clips))
     for done, clip in enumerate(clips, start=1):
         yield clip
         if progress is not None:
@@ -248,7 +250,7 @@ def train_fusion(
     for number, path in enumerate(members):
         names.append(_copied(path, run, f"member-{number}"))
     about = {"kind": "fusion", "members": names, "weights": [], "offset": 0.0, "id": "unfinished"}
-    (run / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_whole(run / CONFIG, json.dumps(about, indent=2) + "\n")
     store = crops or run / "crops"
     table, found = _evidence(opened, chosen, folder, store, workers, progress)
     labels = np.array([clip.synthetic_in(judges) for clip in found])
@@ -263,7 +265,7 @@ def train_fusion(
     )
     calibration.save(run / CALIBRATION)
     about |= {"weights": list(weights), "offset": offset, "id": name}
-    (run / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_whole(run / CONFIG, json.dumps(about, indent=2) + "\n")
     write_card(
         run,
         {
@@ -291,5 +293,5 @@ def _copied(member: Path, run: Path, name: str) -> str:
         return f"{name}.onnx"
     (run / name).mkdir(exist_ok=True)
     for file in (CONFIG, WEIGHTS, CARD, CALIBRATION):
-        shutil.copyfile(member / file, run / name / file)
+        write_whole(run / name / file, (member / file).read_bytes())
     return name

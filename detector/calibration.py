@@ -26,6 +26,7 @@ from obverse.detector.evidence import (
 )
 from obverse.detector.familiarity import STRANGE, Familiarity
 from obverse.errors import ConfigError, InputError
+from obverse.files import write_whole
 
 __all__ = [
     "ALPHA",
@@ -291,9 +292,7 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -19,6 +19,7 @@ from obverse.detector.crops import FaceTrack, FilmFaces, read_film
 from obverse.detector.recipe import CropRecipe
 from obverse.errors import InputError
 from obverse.faces.landmarks import FaceReader
+from obverse.files import write_whole
 from obverse.workers import spread
 
 __all__ = [
@@ -98,6 +99,8 @@ def cut_many(
     """
     kept: dict[str, Path] = {}
     errors: dict[str, str] = {}
+    if progress is not None:
+        progress(0, len(jobs))
     for job, result in spread(_cut, jobs, workers):
         if isinstance(result, Path):
             kept[job.name] = result
@@ -122,12 +125,7 @@ def save_faces(path: Path, faces: FilmFaces) -> None:
     arrays["size"] = np.array(faces.size, np.int32)
     about = {"tracks": str(len(faces.tracks)), "seconds": repr(faces.seconds)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{np.random.default_rng().integers(1 << 40):010x}.part")
-    try:
-        part.write_bytes(save(arrays, metadata=about))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, save(arrays, metadata=about))
 
 
 @functools.lru_cache(maxsize=_OPEN)

@@ -20,6 +20,7 @@ from obverse.detector.runs import Detector
 from obverse.detector.score import ScoredTrack, score_tracks
 from obverse.errors import ConfigError
 from obverse.faces.landmarks import FaceReader
+from obverse.files import draft_of, write_whole
 from obverse.media.still import write_still
 from obverse.media.video import read_moments
 
@@ -93,7 +94,7 @@ def explain_film(
         rows.append(_row(one, worst, heats, mask))
     written += _worst_frames(path, scored, folder)
     about = {"film": str(path), "detector": network.id, "faces": rows}
-    (folder / "explanation.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / "explanation.json", json.dumps(about, indent=2) + "\n")
     return Explanation(folder, (*written, "explanation.json"), tuple(rows))
 
 
@@ -168,7 +169,8 @@ def _timeline(scored: Sequence[ScoredTrack], folder: Path, name: str) -> list[st
     axes.grid(alpha=0.3)
     written = []
     for ending in ("png", "svg"):
-        figure.savefig(folder / f"timeline.{ending}", dpi=120)
+        with draft_of(folder / f"timeline.{ending}", ending=f".{ending}") as draft:
+            figure.savefig(draft, dpi=120)
         written.append(f"timeline.{ending}")
     return written
 

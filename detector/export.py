@@ -19,6 +19,7 @@ from obverse.detector.fusion import is_fusion
 from obverse.detector.kind import Network
 from obverse.detector.runs import CALIBRATION, CARD, CONFIG, copy_exported, load_network
 from obverse.errors import ConfigError, OutputExistsError, WeightsError
+from obverse.files import write_whole
 from obverse.weights import onnx_session, sha256_file
 
 __all__ = ["ExportReport", "export"]
@@ -125,7 +126,7 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
     calibration = Calibration.load(kept).to_json() if kept.is_file() else None
     name = f"{config.kind}-{config.backbone}-{digest[:8]}-onnx"
     values = {"id": name, "config": config.to_json(), "calibration": calibration}
-    about.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_whole(about, json.dumps(values, indent=2) + "\n")
     card = yaml.safe_load((run / CARD).read_text(encoding="utf-8"))
     card |= {
         "name": path.stem,
@@ -134,7 +135,7 @@ def export(run: Path, path: Path, *, force: bool = False) -> ExportReport:
         "exported": f"obverse export; numbers differ from torch's by at most {difference:.1g}",
     }
     text = yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True)
-    card_path.write_text(text, encoding="utf-8")
+    write_whole(card_path, text)
     inputs = {name: list(part.shape[1:]) for name, part in zip(names, examples, strict=True)}
     return ExportReport(path, sha256, path.stat().st_size, inputs, difference)
 
@@ -159,12 +160,12 @@ def _export_fusion(run: Path, path: Path, force: bool) -> ExportReport:
     kept = run / CALIBRATION
     calibration = Calibration.load(kept).to_json() if kept.is_file() else None
     values = {**config, "members": names, "calibration": calibration}
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(values, indent=2) + "\n")
     card = yaml.safe_load((run / CARD).read_text(encoding="utf-8"))
     digest = sha256_file(path)
     card |= {"name": path.stem, "file": path.name, "sha256": digest}
     text = yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True)
-    card_path.write_text(text, encoding="utf-8")
+    write_whole(card_path, text)
     return ExportReport(
         path,
         digest,

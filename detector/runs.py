@@ -8,7 +8,6 @@ where it was calibrated `calibration.json`. An exported detector is `NAME.onnx` 
 import dataclasses
 import importlib.resources
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from obverse.detector.detectors import DETECTORS
 from obverse.detector.kind import Arrays, Network, Windows
 from obverse.detector.recipe import CropRecipe
 from obverse.errors import InputError, WeightsError
+from obverse.files import draft_of, write_whole
 from obverse.weights import onnx_session, sha256_file
 
 __all__ = [
@@ -142,9 +142,9 @@ def _probabilities(logits: Floats) -> Floats:
 
 def save_weights(path: Path, network: nn.Module) -> str:
     """Write a network's weights; returns the file's sha256."""
-    part = path.with_suffix(".part")
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
-    part.replace(path)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    with draft_of(path) as draft:
+        save_file(weights, draft)
     return sha256_file(path)
 
 
@@ -201,11 +201,11 @@ def load_detector(path: Path, threads: int = 1) -> Detector:
 def copy_exported(source: Path, target: Path) -> None:
     """Copy an exported detector, both named by their `.onnx` files."""
     for ending in (".onnx", ".json"):
-        shutil.copyfile(source.with_suffix(ending), target.with_suffix(ending))
+        write_whole(target.with_suffix(ending), source.with_suffix(ending).read_bytes())
     card = yaml.safe_load(source.with_suffix(".card.yaml").read_text(encoding="utf-8"))
     card["file"] = target.name
     text = yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True)
-    target.with_suffix(".card.yaml").write_text(text, encoding="utf-8")
+    write_whole(target.with_suffix(".card.yaml"), text)
 
 
 def shipped_detector() -> Path:

@@ -345,6 +345,8 @@ def _scores(
     detector = _opened(run, threads, run.stat().st_mtime_ns if run.exists() else 0)
     before = torch.get_num_threads()
     found: dict[int, Score] = {}
+    if progress is not None:
+        progress(0, len(jobs))
     try:
         for job, result in spread(_score_job, jobs, workers):
             if isinstance(result, MemoryError):

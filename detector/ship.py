@@ -17,6 +17,7 @@ from obverse.detector.calibration import Calibration
 from obverse.detector.export import export
 from obverse.detector.runs import CALIBRATION, CARD, read_config
 from obverse.errors import InputError, ObverseError
+from obverse.files import write_whole
 from obverse.weights import sha256_file
 
 __all__ = ["main", "ship", "ship_fusion", "state_results"]
@@ -66,7 +67,7 @@ def ship_fusion(members: Mapping[str, Path], fusion: Path, folder: Path) -> None
     calibration = Calibration.load(fusion / CALIBRATION).to_json()
     path = folder / FUSION
     values = {**config, "members": names, "calibration": calibration}
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(values, indent=2) + "\n")
     card: dict[str, Any] = yaml.safe_load((fusion / CARD).read_text(encoding="utf-8"))
     first = yaml.safe_load((folder / names[0]).with_suffix(".card.yaml").read_text("utf-8"))
     card |= {
@@ -101,7 +102,7 @@ def _state(path: Path, values: Mapping[str, Any]) -> None:
 
 def _write(path: Path, card: Mapping[str, Any]) -> None:
     text = yaml.safe_dump(dict(card), sort_keys=False, width=100, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def main() -> None:

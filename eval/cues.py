@@ -150,6 +150,8 @@ def read_cues(
     kept = cache_directory() if cache else None
     jobs = [(place, clip, folder, faces, kept) for place, clip in enumerate(clips)]
     found: dict[int, ClipCues] = {}
+    if progress is not None:
+        progress(0, len(jobs))
     for (place, clip, *_), result in spread(_job, jobs, workers):
         if isinstance(result, BaseException):
             if not isinstance(result, Exception):

@@ -141,7 +141,7 @@ def measure_clips(
         about: what is known of some; for the others, what lies beside them says (`read_about`).
         jobs: how many at a time.
         cache: use what was read of a film before, and keep what is read.
-        progress: told after each film.
+        progress: told how many films are done, of how many, and the last one's name.
 
     Returns:
         One result a film, in the order of `paths`.
@@ -151,6 +151,8 @@ def measure_clips(
     known = about or {}
     work = [(path, known.get(path), cache) for path in paths]
     results: dict[Path, ClipRealism] = {}
+    if progress is not None:
+        progress(0, len(paths), "")
     for (path, _, _), result in spread(_measure_job, work, jobs):
         if isinstance(result, BaseException):
             if not isinstance(result, Exception):

@@ -1,6 +1,7 @@
 """What is left of a measurement: `realism.csv`, `realism.json` and plots, in a folder."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from obverse.eval.realism import MEASURES, ClipRealism
 from obverse.eval.realism_table import MeasureRow, RealismTable, rows_of
 from obverse.eval.realism_tracks import ClipTracks
 from obverse.faces.pose import head_pose
+from obverse.files import draft_of, write_whole
 
 __all__ = [
     "format_table",
@@ -91,16 +93,16 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     sets = [("clips", clip) for clip in rows_of(clips)]
     sets += [("real", clip) for clip in rows_of(real or ())]
-    with (folder / "realism.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, ["set", *sets[0][1]])
-        writer.writeheader()
-        writer.writerows({"set": name, **row} for name, row in sets)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["set", *sets[0][1]])
+    writer.writeheader()
+    writer.writerows({"set": name, **row} for name, row in sets)
+    write_whole(folder / "realism.csv", text.getvalue())
     plot_distributions(folder / "distributions", table, clips, real)
     if tracks:
         plot_tracks(folder / "tracks", tracks)
     # Last: a folder with it holds a whole report.
-    text = json.dumps(table.to_json(), indent=2)
-    (folder / "realism.json").write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / "realism.json", json.dumps(table.to_json(), indent=2) + "\n")
 
 
 def _figure(width: float, height: float) -> Any:
@@ -115,7 +117,8 @@ def _figure(width: float, height: float) -> Any:
 
 def _save(figure: Any, stem: Path) -> None:
     for suffix in SUFFIXES:
-        figure.savefig(stem.with_name(stem.name + suffix), dpi=130, metadata=_undated(suffix))
+        with draft_of(stem.with_name(stem.name + suffix), ending=suffix) as draft:
+            figure.savefig(draft, dpi=130, metadata=_undated(suffix))
 
 
 def _undated(suffix: str) -> dict[str, None] | None:

@@ -25,6 +25,7 @@ import matplotlib
 
 import obverse
 from obverse.errors import ConfigError, OutputExistsError
+from obverse.files import draft_of, write_whole
 from obverse.weights import sha256_file
 
 __all__ = [
@@ -239,17 +240,18 @@ def write_report(folder: Path, report: Report) -> None:
     for section in report.sections:
         for table in section.tables:
             stem = folder / TABLES / table.name
-            stem.with_suffix(".csv").write_text(csv_text(table), encoding="utf-8")
-            stem.with_suffix(".tex").write_text(latex_text(table), encoding="utf-8")
+            write_whole(stem.with_suffix(".csv"), csv_text(table))
+            write_whole(stem.with_suffix(".tex"), latex_text(table))
         for chart in section.charts:
             drawn[chart.name] = _draw(chart, folder / FIGURES)
     row = results_row(report)
-    with (folder / ROW).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(row))
-        writer.writeheader()
-        writer.writerow(row)
-    (folder / PAGE).write_text(_page(report, drawn), encoding="utf-8")
-    (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
+    line = io.StringIO()
+    writer = csv.DictWriter(line, list(row))
+    writer.writeheader()
+    writer.writerow(row)
+    write_whole(folder / ROW, line.getvalue())
+    write_whole(folder / PAGE, _page(report, drawn))
+    write_whole(folder / RESULTS, text + "\n")
 
 
 def _draw(chart: Chart, folder: Path) -> str:
@@ -257,8 +259,11 @@ def _draw(chart: Chart, folder: Path) -> str:
     for suffix in VECTOR:
         undated = {"Date": None} if suffix == "svg" else {"CreationDate": None}
         # The same drawing gives the same bytes.
-        with matplotlib.rc_context({"svg.hashsalt": "obverse"}):
-            chart.figure.savefig(folder / f"{chart.name}.{suffix}", metadata=undated)
+        with (
+            matplotlib.rc_context({"svg.hashsalt": "obverse"}),
+            draft_of(folder / f"{chart.name}.{suffix}", ending=f".{suffix}") as draft,
+        ):
+            chart.figure.savefig(draft, metadata=undated)
     text = (folder / f"{chart.name}.svg").read_text(encoding="utf-8")
     drawing = text[text.index("<svg") :]
     # Several drawings on one page: what one calls its parts, another may too.

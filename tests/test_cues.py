@@ -143,7 +143,7 @@ def test_what_was_read_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cues, "_read", again)
     told: list[tuple[int, int]] = []
     assert read_cues([clip], tmp_path, progress=lambda *each: told.append(each)) == first
-    assert told == [(1, 1)]
+    assert told == [(0, 1), (1, 1)]
     # The name is of the clip and not of the bytes.
     (tmp_path / "a.mp4").rename(tmp_path / "longer.mp4")
     (moved,) = read_cues([clip.replace(path="longer.mp4")], tmp_path)

@@ -110,7 +110,7 @@ def test_missing_and_damaged_films_are_counted_and_never_numbers(
     found = measure_clips(paths, cache=False, progress=lambda *args: told.append(args))
     assert [item.status for item in found] == ["missing", "ok", "error", "error"]
     assert [item.path for item in found] == paths
-    assert sorted(done for done, total, _ in told if total == 4) == [1, 2, 3, 4]
+    assert sorted(done for done, total, _ in told if total == 4) == [0, 1, 2, 3, 4]
     assert found[3].reason == "out of memory"
     with pytest.raises(ConfigError, match="jobs"):
         measure_clips(paths, jobs=0)

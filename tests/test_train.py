@@ -61,6 +61,7 @@ def test_a_detector_learns_stripes_and_scores_held_out_people(
     )
     assert report.clips == {"train": 6, "val": 2}
     assert report.calibrated == 0  # so few clips show nothing
+    assert counted[0] == ("clips", 0, 8)
     assert ("clips", 8, 8) in counted
     assert ("steps", 48, 48) in counted
     assert not list(run.glob("*.part"))
