@@ -93,7 +93,6 @@ class Onset:
 
 
 Where = Literal["frames", "crops"]
-_FRAME_TYPES = tuple(FRAME_STEPS.values())
 Step = FrameStep | SoundStep | Codec | Marking | Onset | Mix
 
 
@@ -109,8 +108,8 @@ def keeps_place(step: Step, *, hears: bool) -> bool:
         return not hears
     if isinstance(step, Codec):
         return step.fps is None  # else the frame nearest to a moment is another
-    moves = isinstance(step, _FRAME_TYPES) and not step.keeps_place
-    return not moves  # a step of sound, a mark and a mix leave every point where it is
+    # A step of sound, a mark and a mix do not say: they leave every point where it is.
+    return bool(getattr(step, "keeps_place", True))
 
 
 _STEPS: dict[str, Callable[..., Step]] = {
