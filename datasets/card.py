@@ -20,8 +20,9 @@ clip is, is its signed manifest, whose duty that is: read pixels and sound, neve
 training a detector."""
 
 _ALIKE = """ Each clip but the
-pristine ones was encoded at the quality at which its picture is as large as its twin's, key frames
-and all: a moved still takes fewer bytes than a film at one quality."""
+pristine ones was encoded at the quality, of a few that were tried, at which its picture comes
+nearest to its twin's in bytes, key frames and all: a moved still takes fewer bytes than a film at
+one quality."""
 
 _LIMITS = """- The sitters are rendered. A detector that does well here has learned these methods
 on these renders; how it
@@ -51,7 +52,8 @@ _RECORDED_LIMITS = """- A detector that does well here has learned these methods
 _SHARED = ("frames", "width", "height", "fps", "encoder", "identity", "split")
 _SPOKEN = ("speaker",)
 # What of the encoder's settings is drawn, or follows the twin's bytes.
-_FREE = ("crf", "key_ratio", "mark_psnr_db")
+_QUALITY = ("crf", "key_ratio")
+_FREE = (*_QUALITY, "mark_psnr_db")
 _MARKS_APART_DB = 3.0  # more than what is drawn: a mark that was not read back was made stronger
 
 _LAID_OVER = """{count} clips are pristine films with another sound (`sound` is `synthetic`, their
@@ -206,9 +208,16 @@ def _pairs(clips: Sequence[Clip], fields: Sequence[str]) -> str:
         found = ", ".join(f"{field} in {count}" for field, count in sorted(apart.items()))
         lines.append(f"**Pairs that differ: {found}.**")
     else:
+        strays = any(
+            clip.encoder.get(name) != pristine[clip.parents["twin"]].encoder.get(name)
+            for clip in forged
+            if clip.parents.get("twin") in pristine
+            for name in _QUALITY
+        )
+        but = " but for the quality" if strays else ""
         lines.append(
-            "All pairs agree in length, size, frame rate, encoder settings, identity, voice and "
-            "split."
+            f"All pairs agree in length, size, frame rate, encoder settings{but}, identity, "
+            "voice and split."
         )
     return " ".join(lines)
 

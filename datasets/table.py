@@ -257,6 +257,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _no_table(path: Path, error: Exception) -> InputError:
+    if path.is_dir():
+        return InputError(
+            f"{path} is a folder; give the table in it, such as {path / 'clips.parquet'}."
+        )
     return InputError(f"{path} is not a parquet table: {' '.join(str(error).split())}")
 
 

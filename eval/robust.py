@@ -55,7 +55,9 @@ from obverse.watermark.carriers import DEFAULT_KEY
 from obverse.watermark.extract import extract_frames
 from obverse.workers import spread
 
-__all__ = ["Faces", "Row", "Store", "sweep"]
+__all__ = ["ROWS", "Faces", "Row", "Store", "sweep"]
+
+ROWS = "rows.sqlite"  # of a sweep, in its folder
 
 Image = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.float32]

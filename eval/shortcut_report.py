@@ -64,7 +64,7 @@ def verdict_line(audit: ShortcutAudit) -> str:
     counts = audit.counts
     of = f"{counts['pristine']} pristine and {counts['synthetic']} synthetic clips"
     if audit.judged == "picture and sound":
-        of += ", judged by picture and sound,"
+        of += " judged by picture and sound"
     if audit.errors["pristine"] or audit.errors["synthetic"]:
         of += (
             f" ({audit.errors['pristine']} pristine and {audit.errors['synthetic']} synthetic "

@@ -143,7 +143,10 @@ def test_the_card_tells_of_pristine_films_with_another_sound() -> None:
     card = corpus_card([twin, laid], {}, tool="obverse", voices={})
     assert "| voiceover | 1 | 1 | 0 |" in card
     assert "1 clips are pristine films with another sound" in card
-    assert "All pairs agree" in card
+    assert "encoder settings, identity" in card
+    coarser = laid.replace(encoder={**laid.encoder, "crf": 30.5})
+    told = corpus_card([twin, coarser], {}, tool="obverse", voices={})
+    assert "encoder settings but for the quality, identity" in told
     longer = corpus_card([twin, laid.replace(frames=9)], {}, tool="obverse", voices={})
     assert "Pairs that differ: frames in 1." in longer
     assert "another sound (`sound`" not in corpus_card([twin], {}, tool="obverse", voices={})

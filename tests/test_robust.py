@@ -293,6 +293,8 @@ def test_what_cannot_be_done_is_said(
         (["--data", str(one)], "no clips of the split test"),
         (["--detector", str(tmp_path)], "no finished training run"),
         (["-o", str(one)], "is a file"),
+        (["-o", str(tmp_path)], "holds one.parquet"),
+        (["--data", str(tmp_path)], "is a folder; give the table in it"),
     ):
         with pytest.raises(SystemExit) as caught:
             main([*command, "-o", str(tmp_path / "out"), *more])

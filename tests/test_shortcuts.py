@@ -269,7 +269,7 @@ def test_sound_that_was_forged_counts_where_it_is_judged() -> None:
     assert both.counts["synthetic"] == 80
     # Half of the 80 synthetic clips are louder than all 40 others, and half are as loud.
     assert of(both, "loudness")["auc"]["value"] == pytest.approx(0.75)  # type: ignore[index]
-    assert "judged by picture and sound" in audit_text(both)
+    assert "synthetic clips judged by picture and sound apart" in audit_text(both)
     dubbed = [clip for clip in clips if clip.label == "pristine"]
     with pytest.raises(InputError, match="all 60 clips are pristine in their picture; --sound"):
         chosen_clips(dubbed)

@@ -84,16 +84,12 @@ class TrainMarkConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be used."""
-        for name in ("examples", "checks", "reader_steps", "batch", "width", "threads"):
-            if getattr(self, name) < 1:
+        ones = ("examples", "checks", "reader_steps", "batch", "width", "threads", "save_every")
+        for name, least in (*((name, 1) for name in ones), ("gain_steps", 0), ("gain_frames", 2)):
+            if getattr(self, name) < least:
                 raise ConfigError(
-                    f"training's {name} is {getattr(self, name)}; it must be at least 1."
+                    f"training's {name} is {getattr(self, name)}; it must be at least {least}."
                 )
-        if self.gain_steps < 0 or self.gain_frames < 2 or self.save_every < 1:
-            raise ConfigError(
-                f"training's gain_steps, gain_frames and save_every are {self.gain_steps}, "
-                f"{self.gain_frames} and {self.save_every}; they must be at least 0, 2 and 1."
-            )
         if not 0.0 < self.learning_rate < 0.1:
             raise ConfigError(
                 f"training's learning_rate is {self.learning_rate}; it must lie in (0, 0.1)."

@@ -87,10 +87,9 @@ def attack(
         obverse eval attack --detector f.onnx --data corpus/clips.parquet --method square -o asked
     """
     from obverse.detector.score import open_detector
-    from obverse.errors import ConfigError
     from obverse.eval.attacks import AttackConfig, attack_clips, attack_grid, require_attack
-    from obverse.eval.report import origin_of
-    from obverse.eval.robust import Store
+    from obverse.eval.report import origin_of, require_place
+    from obverse.eval.robust import ROWS, Store
     from obverse.eval.robust_report import format_table, write_report
     from obverse.eval.robust_table import tabulate
     from obverse.watermark.carriers import DEFAULT_KEY, read_key
@@ -105,12 +104,12 @@ def attack(
     clips = clips_of(data, split)
     detector = open_detector(run, threads)
     key = DEFAULT_KEY if key_file is None else read_key(key_file)
-    if output.is_file():
-        raise ConfigError(f"{output} is a file; name a folder with -o.")
+    # A sweep goes on in its own folder, and writes over nobody else's.
+    require_place(output, force=True, holds=ROWS)
     require_attack(run, config, surrogate, threads=threads)
     output.mkdir(parents=True, exist_ok=True)
     with (
-        Store(output / "rows.sqlite", detector.id, force=force) as store,
+        Store(output / ROWS, detector.id, force=force) as store,
         progress_bar("attack", "score") as tell,
     ):
         rows = attack_clips(

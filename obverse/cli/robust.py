@@ -86,10 +86,9 @@ def robust(
     """
     from obverse.detector.runs import shipped_detector
     from obverse.detector.score import open_detector
-    from obverse.errors import ConfigError
     from obverse.eval.conditions import GRIDS, load_grid
-    from obverse.eval.report import origin_of
-    from obverse.eval.robust import Store, sweep
+    from obverse.eval.report import origin_of, require_place
+    from obverse.eval.robust import ROWS, Store, sweep
     from obverse.eval.robust_report import format_table, write_report
     from obverse.eval.robust_table import tabulate
     from obverse.watermark.carriers import DEFAULT_KEY, read_key
@@ -100,11 +99,11 @@ def robust(
     opened = open_detector(run, threads)
     detector = opened.id
     key = DEFAULT_KEY if key_file is None else read_key(key_file)
-    if output.is_file():
-        raise ConfigError(f"{output} is a file; name a folder with -o.")
+    # A sweep goes on in its own folder, and writes over nobody else's.
+    require_place(output, force=True, holds=ROWS)
     output.mkdir(parents=True, exist_ok=True)
     with (
-        Store(output / "rows.sqlite", detector, force=force) as store,
+        Store(output / ROWS, detector, force=force) as store,
         progress_bar("robust", "score") as tell,
     ):
         rows = sweep(
