@@ -71,7 +71,9 @@ def verdict_line(audit: ShortcutAudit) -> str:
             "could not be read)"
         )
     if not audit.flagged:
-        return f"no shortcut among {len(audit.findings)} cues of {of}"
+        count = sum(each.verdict == "open" for each in audit.findings)
+        undecided = f"; {count} of them could be one: more clips would tell" if count else ""
+        return f"no shortcut among {len(audit.findings)} cues of {of}{undecided}"
     return (
         f"{len(audit.flagged)} of {len(audit.findings)} cues tell the labels of {of} apart: "
         f"{', '.join(audit.flagged)}"
