@@ -19,7 +19,7 @@ from obverse.media.container import open_input, packets
 from obverse.media.encode import EncodeConfig, VideoWriter, crop_even
 from obverse.watermark.embed import Embedder
 
-__all__ = ["Sizes", "Spool", "evened", "sizes_of"]
+__all__ = ["KEY_RATIO", "Sizes", "Spool", "evened", "sizes_of"]
 
 Frame = npt.NDArray[np.uint8]
 
@@ -32,7 +32,8 @@ _SLOPE_BETWEEN, _SLOPE_BETWEEN_LEAST, _SLOPE_BETWEEN_MOST = -0.14, -0.07, -0.5
 _SLOPE_KEYS = -0.095
 _STEP_MOST = 3.0  # of crf, from one trial to the next
 _STRAY_MOST = 8.0  # of crf, from what was asked for
-_KEY_RATIO = (0.7, 3.0)
+# Key frames that are much coarser than the others would be seen to pulse.
+KEY_RATIO = (0.7, 3.0)
 _STEPS_AN_OCTAVE = 6.0  # of x264's quantiser, which doubles in as many
 _STAND_IN = 0x5EED  # a payload for trials: any mark takes as many bits
 
@@ -152,7 +153,7 @@ def _next(trial: _Trial, asked: EncodeConfig, slope: float, *, alone: bool) -> E
         return dataclasses.replace(trial.config, crf=crf)
     # The ratio sets how much finer key frames are than the others, which have moved as well.
     finer = (crf - trial.config.crf - min(_STEP_MOST, max(-_STEP_MOST, keys))) / _STEPS_AN_OCTAVE
-    least, most = _KEY_RATIO
+    least, most = KEY_RATIO
     ratio = min(most, max(least, trial.config.key_ratio * 2**finer))
     return dataclasses.replace(trial.config, crf=crf, key_ratio=round(ratio, 3))
 
