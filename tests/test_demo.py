@@ -164,8 +164,8 @@ def test_the_whole_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "labels.csv",
         "labels.html",
         "scores.parquet",
-        "shortcuts",
         "shipped-scores.parquet",
+        "shortcuts",
         "summary.json",
     ]
     page = report.page.read_text()
