@@ -138,8 +138,9 @@ def _mark(found: Evidence) -> dict[str, str]:
     if turned is not None:
         across, down = turned["scale"]
         conditions += (
-            f"; this picture spans {across:.3f} x {down:.3f} of the one that was marked, measured "
-            f"by the shorter side (below 1 a crop, above 1 more around it), and is turned by "
+            f"; the shorter side of this picture spans {across:.3f} x {down:.3f} of the mark's "
+            "square (marks are laid on 1.000, 0.750 or 0.563 of it; less is a crop, more is more "
+            "around it), and it is turned by "
             f"{turned['degrees']:.2f} degrees"
             + (", mirrored" if turned["mirrored"] else "")
             + (", seen from aside" if turned.get("leaning") else "")

@@ -6,6 +6,7 @@ clip that looks alike. The looking up and comparing is `obverse.audit.recovery`'
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from obverse.audit.decision import Content
 from obverse.audit.recovery import Evidence, Recovery, recover
 from obverse.provenance.registry import Kind, Neighbour, Registry
 from obverse.watermark.fingerprint import SAME_AT_MOST
+from obverse.watermark.geometry import UNIT, size_for
 from obverse.watermark.sound_fingerprint import SAME_SOUND_AT_MOST
 
 __all__ = [
@@ -32,7 +34,7 @@ _MOST_NEIGHBOURS = 5
 OTHER_CONTENT_FROM = 0.25
 # A sketch of a clip that was turned by more does not match its own clip's.
 MOST_DEGREES = 2.0
-_UNSCALED = 0.02  # by which a scale may differ from 1
+_UNSCALED = 0.02  # share by which a scale may differ from that of a mark as it was laid
 _WHOLE = 0.85  # share of a side from which a window is the whole picture
 
 
@@ -40,6 +42,7 @@ _WHOLE = 0.85  # share of a side from which a window is the whole picture
 class Pose:
     """How a clip lies since it was marked, as the mark's own reading has it."""
 
+    # Shares of the mark's square, see `obverse.watermark.geometry.Geometry.scale`.
     scale: tuple[float, float] = (1.0, 1.0)
     degrees: float = 0.0
     mirrored: bool = False
@@ -154,9 +157,12 @@ def _other(found: Recovery, pose: Pose | None) -> bool:
     if place.mirrored != pose.mirrored:
         return True
     label = found.record.label
-    unscaled = all(abs(factor - 1) <= _UNSCALED for factor in pose.scale)
-    whole = pose.size == (label.get("width"), label.get("height"))
-    return unscaled and whole and min(place.width, place.height) < _WHOLE
+    width, height = label.get("width"), label.get("height")
+    if pose.size is None or pose.size != (width, height):
+        return False
+    marked = math.exp(size_for(*pose.size) * UNIT)
+    unscaled = all(abs(factor / marked - 1) <= _UNSCALED for factor in pose.scale)
+    return unscaled and min(place.width, place.height) < _WHOLE
 
 
 def made_by_software(label: Mapping[str, Any]) -> bool:

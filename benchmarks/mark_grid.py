@@ -51,7 +51,7 @@ from obverse.media.colour import rgb_to_yuv420
 from obverse.watermark.carriers import DEFAULT_KEY, carriers
 from obverse.watermark.embed import Embedder
 from obverse.watermark.extract import extract_frames
-from obverse.watermark.geometry import Geometry
+from obverse.watermark.geometry import Geometry, size_for
 from obverse.watermark.payload import encode
 from obverse.watermark.pool import Pool
 from obverse.watermark.search import align
@@ -161,8 +161,9 @@ def _told_z(frames: Iterable[Frame], name: str, film: Film) -> float:
     signs[keyed.bits] *= encode(_PAYLOAD)[:, None]
     # Chips come with their keyed signs undone.
     wanted = signs * keyed.sign
-    mirrored = "mirror" in name
-    fixes = align(pool.image, DEFAULT_KEY, Geometry(mirrored=mirrored), _OFFSETS_TOLD)
+    size = size_for(film.width, film.height)
+    told = Geometry(size, size, mirrored="mirror" in name)
+    fixes = align(pool.image, DEFAULT_KEY, told, _OFFSETS_TOLD)
     return max(float(wanted @ fix.chips / np.linalg.norm(fix.chips)) for fix in fixes)
 
 

@@ -8,6 +8,7 @@ the extractor, never assumed.
 import dataclasses
 import hashlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,9 +18,10 @@ import numpy.typing as npt
 
 from obverse.errors import InputError
 from obverse.media.encode import EncodeConfig
-from obverse.watermark.carriers import DEFAULT_KEY
+from obverse.watermark.carriers import DEFAULT_KEY, TORUS_PX
 from obverse.watermark.embed import Embedder, MarkConfig
 from obverse.watermark.extract import extract
+from obverse.watermark.geometry import UNIT, size_for
 
 __all__ = ["RELEASED", "MarkCheck", "Marking", "check_mark", "own_payload", "with_mark", "without"]
 
@@ -28,7 +30,7 @@ Floats = npt.NDArray[np.float32]
 
 RELEASED = EncodeConfig()  # what this project's films are encoded with
 _PROBED = 32  # frames, spread over the film, from which a mark's strength is told
-_BAND_PX = (1.2, 3.0)  # deviations of the Gaussians between which the mark lies, px of 512
+_BAND_PX = (1.2, 3.0)  # deviations of the Gaussians between which the mark lies, mark pixels
 _LEAST, _MOST = 0.25, 1.75  # strengths of what is taken away
 
 
@@ -66,14 +68,15 @@ def with_mark(frames: Iterable[Image], payload: int, key: bytes = DEFAULT_KEY) -
     return Embedder(payload, key).embed(frames)
 
 
-def _at(strength: float) -> MarkConfig:
-    """Return the usual mark, so many times as strong: a smaller psnr_db raises it in proportion."""
-    usual = MarkConfig()
+def _at(strength: float, usual: MarkConfig) -> MarkConfig:
+    """Return a mark that is so many times as strong: a smaller psnr_db raises it in proportion."""
     return dataclasses.replace(usual, psnr_db=usual.psnr_db - 20 * float(np.log10(strength)))
 
 
-def _taken(frames: Iterable[Image], payload: int, key: bytes, strength: float) -> Iterator[Image]:
-    marker = Embedder(payload, key, _at(strength))
+def _taken(
+    frames: Iterable[Image], payload: int, key: bytes, config: MarkConfig
+) -> Iterator[Image]:
+    marker = Embedder(payload, key, config)
     for frame in frames:
         marked = marker.embed_frame(frame).astype(np.int16)
         yield np.clip(2 * frame.astype(np.int16) - marked, 0, 255).astype(np.uint8)
@@ -93,7 +96,8 @@ def without(
     Raises:
         InputError: there are no frames to tell it from.
     """
-    return _taken(frames, payload, key, strength_of(probed, payload, key))
+    strength = strength_of(probed, payload, key)
+    return _taken(frames, payload, key, _at(strength, MarkConfig()))
 
 
 def strength_of(probed: Iterable[Image], payload: int, key: bytes = DEFAULT_KEY) -> float:
@@ -105,12 +109,14 @@ def strength_of(probed: Iterable[Image], payload: int, key: bytes = DEFAULT_KEY)
     kept = list(itertools.islice(probed, _PROBED))
     if not kept:
         raise InputError("there are no frames to tell a mark's strength from; give a film.")
-    pattern = _band(_mean(with_mark(kept, payload, key)) - _mean(kept))
+    # Frames from all over a film: few of them begin a scene.
+    steady = MarkConfig(onset_db=0.0)
+    pattern = _band(_mean(Embedder(payload, key, steady).embed(kept)) - _mean(kept))
     scale = float(np.vdot(pattern, pattern))
     low, high = 0.5, 1.25
 
     def left(strength: float) -> float:
-        rest = _band(_mean(_taken(kept, payload, key, strength)))
+        rest = _band(_mean(_taken(kept, payload, key, _at(strength, steady))))
         return float(np.vdot(rest, pattern)) / scale
 
     at_low, at_high = left(low), left(high)
@@ -134,7 +140,8 @@ def _mean(frames: Iterable[Image]) -> Floats:
 
 def _band(luma: Floats) -> Floats:
     """Return what lies in the mark's band, each place by its own spread: edges count little."""
-    unit = min(luma.shape) / 512
+    height, width = luma.shape
+    unit = min(height, width) / TORUS_PX / math.exp(size_for(width, height) * UNIT)
     fine, coarse = (cv2.GaussianBlur(luma, (0, 0), max(0.4, s * unit)) for s in _BAND_PX)
     band = np.asarray(fine - coarse, np.float32)
     spread = cv2.GaussianBlur(np.abs(band), (0, 0), 6 * unit)

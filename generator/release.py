@@ -62,7 +62,7 @@ _BUFFERS = _IN_FLIGHT + 2  # those, the one being drawn, and the one being writt
 # A clip as short as this is kept in memory (39 MB at 512x512), to be marked more strongly if its
 # mark is not read.
 _KEPT_FRAMES = 50
-_STRONGER_DB = (42.0, 40.0)
+_STRONGER_DB = (44.0, 42.0)
 # The mark is the same in every frame, so a part of a clip answers for the whole; more is read if it
 # does not.
 _READ_BACK_FRAMES = (8, 48, 400)

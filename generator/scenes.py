@@ -58,7 +58,7 @@ RECORDS = f"{WORK}/records"  # one JSON file for each finished clip
 
 _STILL_SIDE_PX = 1024  # of a sitter's portrait: as much detail as the generator keeps
 _MOVED_LEVELS = 2  # of 255; rounding alone moves a pixel by one
-_MARK_PSNR_DB = (45.8, 48.3)  # between which each clip's mark is drawn
+_MARK_PSNR_DB = (47.5, 50.0)  # between which each clip's mark is drawn
 _MASK_CLOSE_SHARE = 1 / 64  # of the frame's side: gaps within a smooth cheek that moves
 
 Frame = npt.NDArray[np.uint8]

@@ -53,12 +53,17 @@ PRISTINE: dict[str, Any] = {"label": "pristine", "kind": "camera"}
         ([_found("does not match", 0.2)], Pose(mirrored=True), "other"),
         (
             [_found("does not match", 0.2, place=Placement(0.2, 0.1, 0.1, 0.5, 0.5, 0, False))],
-            Pose(size=(512, 512)),
+            Pose((0.75, 0.75), size=(512, 512)),  # as a mark is laid over so many pixels
             "other",
         ),
         (
             [_found("does not match", 0.2, place=Placement(0.2, 0.1, 0.1, 0.5, 0.5, 0, False))],
-            Pose(size=(256, 256)),  # a crop it is
+            Pose((0.4, 0.4), size=(512, 512)),  # a crop, enlarged
+            "unchecked, AI",
+        ),
+        (
+            [_found("does not match", 0.2, place=Placement(0.2, 0.1, 0.1, 0.5, 0.5, 0, False))],
+            Pose((0.75, 0.75), size=(256, 256)),  # a crop it is
             "unchecked, AI",
         ),
         ([_found(by="picture")], None, "same, AI"),

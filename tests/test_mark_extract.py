@@ -19,6 +19,7 @@ from obverse.media.video import EncodeConfig, VideoWriter, read_frames
 from obverse.watermark.carriers import CHIP_PX, DEFAULT_KEY, GRID, carriers, pulse_spectrum
 from obverse.watermark.embed import Embedder
 from obverse.watermark.extract import FALSE_ACCEPTS, extract, extract_frames
+from obverse.watermark.geometry import UNIT, size_for
 from obverse.watermark.payload import encode
 
 PAYLOAD = 0xFEDCBA9876543210
@@ -98,7 +99,7 @@ def _aslant(*moves: tuple[float, float]) -> Callable[[Frame], Frame]:
 
 
 _UNEVEN = _aslant((0.05, 0.02), (-0.015, 0.045), (-0.04, -0.01), (0.01, -0.035))
-_FROM_BELOW = _aslant((0.05, 0), (-0.05, 0), (0, 0), (0, 0))
+_FROM_BELOW = _aslant((0.04, 0), (-0.04, 0), (0, 0), (0, 0))
 
 
 def _mirrored(frame: Frame) -> Frame:
@@ -149,14 +150,15 @@ def test_the_geometry_is_told() -> None:
     found = extract_frames([_cropped(0.75)(_mirrored(frame)) for frame in _marked()[:8]])
     assert found.geometry is not None
     assert found.geometry.mirrored
-    assert found.geometry.scale == pytest.approx((0.75, 0.75), abs=0.01)
+    marked = math.exp(size_for(SIZE, SIZE) * UNIT)
+    assert found.geometry.scale == pytest.approx((0.75 * marked, 0.75 * marked), abs=0.01)
     turned = extract_frames([_turned(3.0)(frame) for frame in _marked()[:8]])
     assert turned.geometry is not None
     assert turned.geometry.degrees == pytest.approx(3.0, abs=0.3)
     assert not turned.geometry.leaning
     aslant = extract_frames([_UNEVEN(frame) for frame in _marked()[:8]])
     assert aslant.geometry is not None
-    assert aslant.geometry.scale == pytest.approx((1.06, 1.06), abs=0.03)
+    assert aslant.geometry.scale == pytest.approx((1.06 * marked, 1.06 * marked), abs=0.03)
     assert aslant.to_dict()["geometry"]["leaning"] is aslant.geometry.leaning
 
 
@@ -244,7 +246,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     found = extract(path, progress=lambda done, total, _: told.append((done, total)))
     assert found.payload_hex == "fedcba9876543210"
     assert found.to_dict()["geometry"] == {
-        "scale": [1.0, 1.0],
+        "scale": [0.7498, 0.7498],
         "degrees": 0.0,
         "mirrored": False,
         "leaning": False,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obverse.watermark.geometry import CLASSES, Geometry, hypotheses, laid
+from obverse.watermark.geometry import CLASSES, SIZES, Geometry, hypotheses, laid, size_for
 
 _SCALES = st.integers(-700, 700)
 _TURNS = st.integers(-260, 260)
@@ -16,20 +16,33 @@ _LEANS = st.integers(-150, 150)
 
 def test_hypotheses_are_all_that_the_search_can_visit() -> None:
     offsets = 1024**2
-    assert hypotheses(Geometry()) == hypotheses(Geometry(mirrored=True)) == 2 * offsets
-    even = 2001**2 * 521 * 2 * offsets
+    plain = 2 * len(SIZES) * offsets
+    for size in SIZES:
+        assert hypotheses(Geometry(size, size)) == plain
+        assert hypotheses(Geometry(size, size, mirrored=True)) == plain
+    even = 2801**2 * 521 * 2 * offsets
+    assert hypotheses(Geometry(SIZES[1], SIZES[2])) == even
     assert hypotheses(Geometry(1, 0, 0)) == hypotheses(Geometry(0, 0, 9, True)) == even
     leaning = even * 201 * 301**2
     for geometry in (Geometry(skew=1), Geometry(lean_right=-1), Geometry(5, 5, 5, lean_down=1)):
         assert hypotheses(geometry) == leaning
-    assert len({2 * offsets, even, leaning}) == CLASSES
+    assert len({plain, even, leaning}) == CLASSES
+    # The union bound holds for the sizes as well.
+    assert len(set(SIZES)) == len(SIZES)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((256, 256), 2), ((640, 360), 2), ((512, 512), 1), ((720, 1280), 0)]
+)
+def test_small_pictures_get_large_marks(shape: tuple[int, int], size: int) -> None:
+    assert size_for(*shape) == SIZES[size]
 
 
 @pytest.mark.parametrize(
     ("inside", "outside"),
     [
-        (Geometry(1000, -1000), Geometry(1001)),
-        (Geometry(log_height=1000), Geometry(log_height=-1001)),
+        (Geometry(1400, -1400), Geometry(1401)),
+        (Geometry(log_height=1400), Geometry(log_height=-1401)),
         (Geometry(turn=-260, mirrored=True), Geometry(turn=261, mirrored=True)),
         (Geometry(skew=100), Geometry(skew=-101)),
         (Geometry(lean_right=150), Geometry(lean_right=-151)),

@@ -67,7 +67,7 @@ def test_cells_are_kept_and_gone_on_with(
     grid: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips = __import__("benchmarks.mark_clips", fromlist=["Source"])
-    source = clips.Source("drift", "made here", lambda: _frames(3, 256, 256))
+    source = clips.Source("drift", "made here", lambda: _frames(3, 448, 448))
     keep = tmp_path / "grid.csv"
 
     def go_on(*attacks: str, again: bool = False, lost: bool = False) -> None:

@@ -7,7 +7,7 @@ import scipy.fft
 
 from obverse.watermark.carriers import DEFAULT_KEY, carriers, code_spectrum, pulse_spectrum
 from obverse.watermark.geometry import Geometry, laid
-from obverse.watermark.leaning import fitted, middle_of
+from obverse.watermark.leaning import fitted, middle_of, share_of_middle
 from obverse.watermark.pool import POOL_PX, Image
 
 
@@ -65,7 +65,10 @@ def test_a_straight_picture_is_kept_straight() -> None:
 
 
 def test_the_middle_fades_out() -> None:
-    middle = middle_of(np.ones((256, 384), np.float32))
+    middle = middle_of(np.ones((256, 384), np.float32), 1.0)
     assert middle[128, 192] == 1
     assert middle[0].max() == middle[:, 0].max() == 0
     assert 0.25 < middle.mean() < 0.36
+    # The smaller a share of the torus a picture spans, the more of it is the torus' middle.
+    assert 0.44 < middle_of(np.ones((256, 384), np.float32), 0.75).mean() < 0.6
+    assert share_of_middle(0.3) == 1.0

@@ -1,8 +1,14 @@
 """Put a mark into a stream of frames.
 
-The same pattern is added to the luma of every frame, scaled by a gain that follows the content
-mildly: texture gets a little more than a flat wall or a cheek. An even gain is what VMAF likes best
-and what encoders leave most of; a stronger one would blotch what is flat.
+The same pattern is added to the luma of every frame, scaled by a gain that follows the content:
+texture gets about a third of what a flat place gets. That is what a network chose that was trained
+with an encoder in the loop (see docs/mark.md). Encoders quantise texture coarsely and would take
+most of a mark there, and a mark there is what VMAF minds.
+
+The first frame and the first after a cut are marked a little more strongly, and the next ones less
+and less so. There an encoder puts a key frame, and what follows is predicted from it: of a mark
+that a coarse quantiser leaves at all, nearly everything lies in key frames. The eye sees less just
+after a cut.
 
 Where the pattern lies is chosen on the first frame. The extractor finds any offset, so the one is
 taken at which the unmarked picture happens to agree best with the mark: a scene that stands still
@@ -22,6 +28,7 @@ import numpy.typing as npt
 from obverse.errors import ConfigError, InputError
 from obverse.media.colour import LUMA_UNIT, FrameSplitter
 from obverse.watermark.carriers import DEFAULT_KEY, TORUS_PX, pattern
+from obverse.watermark.geometry import UNIT, size_for
 from obverse.watermark.pool import Pool, Reader
 from obverse.watermark.search import offset_for
 
@@ -29,11 +36,15 @@ __all__ = ["Embedder", "Gain", "MarkConfig", "place"]
 
 Frame = npt.NDArray[np.uint8]
 
-_PSNR_DB = 47.3
+_PSNR_DB = 49.0
+_ROUGH_DB = 0.5  # more where texture has to take what flat places cannot: it shows there first
 _GAIN_PX = 256  # short side of the picture on which the gain is worked out
 # Mean change of a picture of 256 pixels from frame to frame, in grey levels, from which on motion
 # hides a mark, and at which it hides as much as it can.
 _MOTION_LEVELS = (1.3, 2.6)
+# A cut: the mean change that it has at least, in grey levels, and how many times that of the frame
+# before.
+_CUT_LEVELS, _CUT_TIMES = 10.0, 3.0
 _FULL_RANGE = 255.0 / 219.0  # grey levels of a level of limited-range luma
 
 
@@ -53,45 +64,42 @@ class Gain(Protocol):
 class MarkConfig:
     """How strong a mark is, and where."""
 
-    flat_levels: float = 1.0  # RMS of the mark in a perfectly flat place, grey levels of 255
-    texture_levels: float = 0.03  # grey levels more for each grey level of texture
-    most_levels: float = 1.2  # largest RMS anywhere
-    # PSNR of marked against unmarked RGB frames where nothing moves, at least. A smaller one also
-    # raises the levels above, in proportion; a larger one lowers them.
+    # PSNR of marked against unmarked RGB frames where nothing moves, at least, once a scene has
+    # begun.
     psnr_db: float = _PSNR_DB
-    motion_db: float = 2.0  # less where much moves, which hides it
-    headroom: float = 1.15  # by how much the levels may grow where psnr_db leaves room for it
+    onset_db: float = 4.5  # less in the first frame, and in the first after a cut
+    motion_db: float = 3.0  # less where much moves, which hides it
+    # RMS of the mark in a perfectly flat place where nothing moves, grey levels of 255, at most. It
+    # grows by what is less than psnr_db's usual value: by onset, motion, or a smaller psnr_db.
+    most_levels: float = 1.5
+    texture_share: float = 0.35  # of what a flat place gets, in strong texture, (0, 1]
+    texture_levels: float = 0.8  # grey levels of texture at which half of the rest is gone
     inertia: float = 0.8  # how much of the last frame's scale each frame keeps, [0, 1)
 
     def __post_init__(self) -> None:
         """Refuse strengths that nobody could want."""
-        if not 0.0 < self.flat_levels <= self.most_levels <= 16.0 or self.texture_levels < 0:
-            raise ConfigError(
-                f"the mark's levels are {self.flat_levels}, {self.texture_levels} and "
-                f"{self.most_levels}; they must satisfy "
-                "0 < flat_levels <= most_levels <= 16 and texture_levels >= 0."
-            )
-        if not 30.0 <= self.psnr_db <= 60.0:
-            raise ConfigError(f"psnr_db is {self.psnr_db}; it must lie in 30 to 60.")
-        if not 0.0 <= self.motion_db <= 6.0:
-            raise ConfigError(f"motion_db is {self.motion_db}; it must lie in 0 to 6.")
-        if not 1.0 <= self.headroom <= 4.0:
-            raise ConfigError(f"headroom is {self.headroom}; it must lie in 1 to 4.")
-        if not 0.0 <= self.inertia < 1.0:
-            raise ConfigError(f"inertia is {self.inertia}; it must lie in [0, 1).")
+        limits = {
+            "psnr_db": (30.0, 60.0),
+            "onset_db": (0.0, 9.0),
+            "motion_db": (0.0, 6.0),
+            "most_levels": (0.1, 16.0),
+            "texture_share": (0.1, 1.0),
+            "texture_levels": (0.05, 64.0),
+            "inertia": (0.0, 0.99),
+        }
+        for name, (least, most) in limits.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise ConfigError(f"{name} is {value}; it must lie in {least:g} to {most:g}.")
 
 
 def place(torus: npt.NDArray[np.float32], width: int, height: int) -> npt.NDArray[np.float32]:
     """Lay a torus [512, 512] over a frame, its first pixel in the frame's middle; returns [height,
     width].
 
-    The short side of the frame spans the torus once.
+    The short side of the frame spans the torus once, or three quarters of it, or of those: see
+    `obverse.watermark.geometry.SIZES`.
     """
-    per_px = TORUS_PX / min(width, height)
-    if per_px == 1.0:
-        rows = (np.arange(height) - height // 2) % TORUS_PX
-        columns = (np.arange(width) - width // 2) % TORUS_PX
-        return np.ascontiguousarray(torus[np.ix_(rows, columns)])
+    per_px = TORUS_PX / min(width, height) * math.exp(size_for(width, height) * UNIT)
     to_torus = np.array(
         [
             [per_px, 0, -per_px * (width - 1) / 2 - 0.5],
@@ -243,6 +251,7 @@ class Embedder:
         self._space: _Workspace | None = None
         self._strength: float | None = None
         self._before: npt.NDArray[np.float32] | None = None  # the last frame, its short side 256
+        self._change: float | None = None  # of that frame from the one before, grey levels
 
     @property
     def strength(self) -> float:
@@ -260,7 +269,7 @@ class Embedder:
         self._choose_offset(frame)
         mark = self.laid(width, height)
         small = self._small(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
-        strength = self._next_strength(gain := self._gain(small), self._moving(small))
+        strength = self._next_strength(gain := self._gain(small), small)
         full = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
         out = np.empty_like(frame)
         _add(np.ascontiguousarray(frame), mark, full, strength, out)
@@ -288,7 +297,7 @@ class Embedder:
         small = self._small(luma)
         small *= _FULL_RANGE / LUMA_UNIT
         gain = self._gain(small)
-        strength = self._next_strength(gain, self._moving(small)) / _FULL_RANGE
+        strength = self._next_strength(gain, small) / _FULL_RANGE
         _add_to_luma(luma, space.mark, gain, space.across, space.down, strength, picture[:height])
         return picture
 
@@ -302,7 +311,8 @@ class Embedder:
             pool.add(frame)
         except InputError:
             return  # too small or narrow to be read; it is marked all the same
-        if (offset := offset_for(pool.image, self.payload, self._key)) is not None:
+        size = size_for(frame.shape[1], frame.shape[0])
+        if (offset := offset_for(pool.image, self.payload, self._key, size)) is not None:
             self._torus = np.ascontiguousarray(np.roll(self._torus, offset, axis=(0, 1)))
 
     def laid(self, width: int, height: int) -> npt.NDArray[np.float32]:
@@ -329,33 +339,54 @@ class Embedder:
         return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
 
     def _gain(self, small: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return how much each place hides, on a picture whose short side is 256."""
+        """Return what share of the mark each place gets, on a picture whose short side is 256."""
         detail = cv2.absdiff(small, cv2.boxFilter(small, -1, (5, 5)))
         # The square of the mean root is small beside a lone edge, where a mean would let the mark
         # ring.
         texture = cv2.blur(cv2.sqrt(detail, dst=detail), (7, 7))
-        cv2.multiply(texture, texture, dst=texture, scale=self.config.texture_levels)
-        gain = cv2.add(texture, self.config.flat_levels, dst=texture)
-        cv2.min(gain, self.config.most_levels, gain)
-        even = np.asarray(cv2.blur(gain, (3, 3)), np.float32)
-        return even if self._hides is None else self._hides(small, even)
+        cv2.multiply(texture, texture, dst=texture, scale=1.0 / self.config.texture_levels)
+        cv2.multiply(texture, texture, dst=texture)
+        flat = cv2.divide(1.0, cv2.add(texture, 1.0, dst=texture), dst=texture)
+        share = self._texture_share(np.asarray(cv2.blur(flat, (3, 3), dst=flat), np.float32))
+        usual = np.asarray(cv2.addWeighted(flat, 1.0 - share, flat, 0.0, share, flat), np.float32)
+        return usual if self._hides is None else self._hides(small, usual)
 
-    def _moving(self, small: npt.NDArray[np.float32]) -> float:
-        """Return how much of the motion that can hide a mark there is, 0 to 1."""
+    def _texture_share(self, flat: npt.NDArray[np.float32]) -> float:
+        """Return what strong texture gets, of what a flat place gets, where places are so `flat`,
+        0 to 1: more than usual where flat places can take no more and psnr_db leaves much room.
+        """
+        mean, square = cv2.mean(flat)[0], float(cv2.norm(flat)) ** 2 / flat.size
+        room = (255.0 / 10 ** ((_PSNR_DB + _ROUGH_DB) / 20) / self.config.most_levels) ** 2
+        # The mean square of flat + share (1 - flat) is to be `room`.
+        rough, both = max(1.0 - 2.0 * mean + square, 1e-9), max(0.0, mean - square)
+        share = (math.sqrt(max(0.0, both**2 + rough * (room - square))) - both) / rough
+        return min(1.0, max(self.config.texture_share, share))
+
+    def _hidden_db(self, small: npt.NDArray[np.float32]) -> tuple[float, bool]:
+        """Return by how many dB the next frame hides more than a still one, and whether it begins a
+        scene.
+        """
         before, self._before = self._before, small
         if before is None or before.shape != small.shape:
-            return 0.0
+            return self.config.onset_db, True
         change = float(cv2.norm(small, before, cv2.NORM_L1)) / small.size
+        last, self._change = self._change, change
         least, most = _MOTION_LEVELS
-        return min(1.0, max(0.0, (change - least) / (most - least)))
+        moving = self.config.motion_db * min(1.0, max(0.0, (change - least) / (most - least)))
+        if change >= _CUT_LEVELS and (last is None or change > _CUT_TIMES * last):
+            return max(moving, self.config.onset_db), True
+        return moving, False
 
-    def _next_strength(self, gain: npt.NDArray[np.float32], moving: float) -> float:
+    def _next_strength(
+        self, gain: npt.NDArray[np.float32], small: npt.NDArray[np.float32]
+    ) -> float:
         config = self.config
-        psnr_db = config.psnr_db - config.motion_db * moving
+        hidden_db, begins = self._hidden_db(small)
+        psnr_db = config.psnr_db - hidden_db
         rms = float(cv2.norm(gain)) / math.sqrt(gain.size)
-        most = config.headroom * 10 ** ((_PSNR_DB - psnr_db) / 20)
+        most = config.most_levels * 10 ** ((_PSNR_DB - psnr_db) / 20)
         wanted = min(most, 255.0 / 10 ** (psnr_db / 20) / rms)
-        if self._strength is not None:
+        if self._strength is not None and not begins:
             wanted = config.inertia * self._strength + (1 - config.inertia) * wanted
         self._strength = wanted
         return wanted

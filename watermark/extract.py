@@ -124,8 +124,11 @@ def _payload(fix: Fix, keyed: Carriers) -> tuple[int, float] | None:
     """Return the payload that a fix holds and its z over all chips, or None where the CRC fails."""
     on_bits = fix.chips[keyed.bits].astype(np.float64)
     soft = on_bits.sum(axis=1)
+    harmony = _harmony(on_bits, soft)
+    if harmony < 1.0:
+        return None  # the chips of each bit agree less than by chance
     payload = decode(soft.astype(np.float32))
-    if payload is None and _promising(fix, _harmony(on_bits, soft)):
+    if payload is None and _promising(fix, harmony):
         payload = decode(soft.astype(np.float32), patient=True)
     if payload is None:
         return None

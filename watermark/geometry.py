@@ -15,22 +15,43 @@ import numpy.typing as npt
 
 from obverse.watermark.pool import POOL_PX, Image
 
-__all__ = ["CLASSES", "TURN_UNITS", "UNIT", "Geometry", "hypotheses", "laid"]
+__all__ = [
+    "CLASSES",
+    "SIZES",
+    "TURN_UNITS",
+    "UNIT",
+    "Geometry",
+    "hypotheses",
+    "laid",
+    "plane_of",
+    "size_for",
+]
 
 UNIT = 1e-3  # of the lattice: natural logarithm of a scale, radians, shares
-_SCALE_UNITS = 1000  # scales from exp(-1) to exp(1)
+# Logarithms of the share of the torus that the short side of a picture spans when it is marked: 1,
+# 3/4 and 9/16. The smaller a picture, the larger the mark on it: what outlives a coarse quantiser
+# is counted in pixels and not in shares of the picture.
+SIZES = (0, -288, -575)
+_WHOLE_TORUS_PX = 640  # short side of the picture that the whole torus suits best
+_SCALE_UNITS = 1400  # scales from a quarter to four
 TURN_UNITS = 260  # up to 15 degrees either way
 _SKEW_UNITS = 100
 _LEAN_UNITS = 150
 _REACH_PX = POOL_PX / 2  # half the short side of a pooled picture
 
 _OFFSETS = (4 * POOL_PX) ** 2
-_PLAIN = 2 * _OFFSETS  # the picture as it is, and mirrored
-_EVEN = (2 * _SCALE_UNITS + 1) ** 2 * (2 * TURN_UNITS + 1) * _PLAIN
+_PLAIN = 2 * len(SIZES) * _OFFSETS  # the picture as it is, and mirrored
+_EVEN = (2 * _SCALE_UNITS + 1) ** 2 * (2 * TURN_UNITS + 1) * 2 * _OFFSETS
 _LEANING = _EVEN * (2 * _SKEW_UNITS + 1) * (2 * _LEAN_UNITS + 1) ** 2
 CLASSES = 3  # plain, even and leaning ones
 
 Matrix = npt.NDArray[np.float64]
+
+
+def size_for(width: int, height: int) -> int:
+    """Return which of `SIZES` suits a picture of so many pixels best."""
+    wanted = math.log(min(width, height) / _WHOLE_TORUS_PX) / UNIT
+    return min(SIZES, key=lambda size: abs(size - wanted))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +70,9 @@ class Geometry:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Factors (horizontal, vertical); below 1 where the clip was cropped and scaled up."""
+        """Shares of the torus' side that the short side of the picture spans (horizontal,
+        vertical); smaller than when it was marked where the clip was cropped.
+        """
         return math.exp(self.log_width * UNIT), math.exp(self.log_height * UNIT)
 
     @property
@@ -65,7 +88,8 @@ class Geometry:
     @property
     def plain(self) -> bool:
         """Whether the picture lies as it was marked, or mirrored and no more."""
-        return not self.leaning and self.log_width == self.log_height == self.turn == 0
+        square = self.log_width == self.log_height and self.log_width in SIZES
+        return square and not self.turn and not self.leaning
 
     @property
     def allowed(self) -> bool:
@@ -123,13 +147,14 @@ def hypotheses(geometry: Geometry) -> int:
     return _PLAIN if geometry.plain else _EVEN
 
 
-def laid(image: Image, geometry: Geometry, side: int) -> tuple[Image, Matrix]:
-    """Return a picture as it lies on the plane that the torus of `side` samples tiles, whole tiles
-    of it, and the homography [3, 3] from the picture's pixels to that plane's.
-
-    The mirror image is the caller's to make.
+def plane_of(
+    shape: tuple[int, ...], geometry: Geometry, side: int
+) -> tuple[tuple[int, int], Matrix]:
+    """Return the size (columns, rows), whole tori of `side` samples, of the plane on which a
+    picture of a shape (height, width) comes to lie, and the homography [3, 3] from the picture's
+    pixels to the plane's.
     """
-    height, width = image.shape
+    height, width = shape
     resample = side / POOL_PX
     middle = np.array([width / 2, height / 2])
     matrix = np.diag([resample, resample, 1.0]) @ geometry.matrix()
@@ -148,8 +173,17 @@ def laid(image: Image, geometry: Geometry, side: int) -> tuple[Image, Matrix]:
     # found blind.
     wanted = np.array([columns / 2, rows / 2]) - centre
     shift = np.round(wanted + moved[:2, 2]) - moved[:2, 2]
-    moved = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1.0]]) @ moved
+    return (columns, rows), np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1.0]]) @ moved
+
+
+def laid(image: Image, geometry: Geometry, side: int) -> tuple[Image, Matrix]:
+    """Return a picture as it lies on the plane that the torus of `side` samples tiles, and the
+    homography from the picture's pixels to that plane's, see `plane_of`.
+
+    The mirror image is the caller's to make.
+    """
+    size, moved = plane_of(image.shape, geometry, side)
     warp = cv2.warpPerspective if geometry.leaning else cv2.warpAffine
     whole = moved if geometry.leaning else moved[:2]
-    canvas = warp(image, whole, (columns, rows), flags=cv2.INTER_LINEAR)
+    canvas = warp(image, whole, size, flags=cv2.INTER_LINEAR)
     return np.asarray(canvas, np.float32), moved

@@ -21,19 +21,28 @@ from obverse.watermark.pool import POOL_PX, Image
 
 __all__ = ["fitted", "middle_of"]
 
-_MIDDLE = 0.5  # of both sides: what is looked at first
+# Of the short side of the torus: what is looked at first. What lies within leans by a pixel or two.
+_MIDDLE = 0.5
 _SOFT = 0.1  # of half a side, over which the middle fades out
-_WINDOWS = (0.5, 0.65, 0.8, 1.0)
+_WINDOWS = (0.0, 0.3, 0.6, 1.0)  # of the way from the middle to the rim
 _STEPS_PX = (1.0, 0.5, 0.25)  # by which a window's rim is moved, a fraction of the pulse's width
 _SWEEPS = 8  # over all moves, for each step
 
 
-def middle_of(image: Image) -> Image:
-    """Return a picture that fades to nothing outside its middle."""
+def share_of_middle(scale: float) -> float:
+    """Return which share of its sides the middle of a picture has whose short side spans a share
+    `scale` of the torus.
+    """
+    return min(1.0, _MIDDLE / scale)
+
+
+def middle_of(image: Image, scale: float) -> Image:
+    """Return a picture that fades to nothing outside its middle, see `share_of_middle`."""
+    share = share_of_middle(scale)
 
     def faded(size: int) -> npt.NDArray[np.float32]:
         place = np.abs(np.linspace(-1, 1, size, dtype=np.float32))
-        return np.clip((_MIDDLE + _SOFT - place) / _SOFT, 0, 1)
+        return np.clip((share + _SOFT - place) / _SOFT, 0, 1)
 
     height, width = image.shape
     return np.asarray(image * faded(height)[:, None] * faded(width)[None], np.float32)
@@ -111,8 +120,9 @@ def fitted(
     # Half of the picture's sides as they lie on the plane, a little turn left out.
     reach = np.array([width / 2, height / 2]) * start.scale
     bend = np.eye(3)
-    for share in _WINDOWS if leaning else _WINDOWS[-1:]:
-        rim = share * reach
+    middle = share_of_middle(min(start.scale)) if leaning else 1.0
+    for way in _WINDOWS if middle < 1.0 else _WINDOWS[-1:]:
+        rim = (middle + (1 - middle) * way) * reach
         inside = (np.abs(chips[:, :2]) <= rim).all(axis=1)
         moves = _bends(rim) if leaning else _stretches(rim, start)
         bend = _bent(plane, np.ascontiguousarray(chips[inside]), bend, moves)

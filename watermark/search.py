@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -28,7 +27,7 @@ from obverse.watermark.carriers import (
     code_spectrum,
     pulse_spectrum,
 )
-from obverse.watermark.geometry import TURN_UNITS, UNIT, Geometry, laid
+from obverse.watermark.geometry import SIZES, TURN_UNITS, UNIT, Geometry, laid, plane_of
 from obverse.watermark.leaning import fitted, middle_of
 from obverse.watermark.pool import POOL_PX, Image
 
@@ -42,9 +41,11 @@ _COARSE_SIDE = 160  # samples of the torus in the coarse search
 _STEP_UNITS = (
     12  # of the coarse search: 1.2 % of scale moves the picture's rim by 1.5 of its pixels
 )
+_TURN_STEP_UNITS = 18
+_ZOOM_UNITS = 720  # to half and twice
 _CANDIDATES = 3
 _TILT_UNITS = 20  # of the search in the picture's middle, which is half as large
-_TILTS = 3  # candidates of it
+_TILTS = 4  # candidates of it, for each size of marks
 _GOOD_Z = 8.0  # a coarse peak that is no accident: stop looking for others
 _DIRECTIONS = tuple(
     (sign * width, sign * height, sign * turn)
@@ -165,12 +166,23 @@ def _around(place: int, side: int) -> npt.NDArray[np.intp]:
     return np.arange(place - 1, place + 2) % side
 
 
-def _whole(offset: float) -> float:
-    """Return the nearest offset of a whole mark pixel, in pooled pixels.
-
-    Where a picture lies as it was marked nothing else occurs, and a faint peak says it badly.
+def _middles(shape: tuple[int, ...], size: int) -> npt.NDArray[np.float64]:
+    """Return where the middle of a pooled picture (row, column) comes to lie on the plane of the
+    tori, of the size named.
     """
-    return round(2 * offset - 0.5) / 2 + 0.25
+    height, width = shape
+    _, to_plane = plane_of(shape, Geometry(size, size), POOL_PX)
+    column, row, _ = to_plane @ ((width - 1) / 2, (height - 1) / 2, 1.0)
+    return np.array([row, column])
+
+
+def _whole(offset: float, middle: float) -> float:
+    """Return the nearest offset of a whole mark pixel, in pooled pixels, to a picture's middle.
+
+    Where a picture lies as it was marked nothing else occurs, and a faint peak says it badly. The
+    middle of a frame lies half a mark pixel before one (see `place` in `obverse.watermark.embed`).
+    """
+    return round(2 * (offset - middle) - 0.5) / 2 + 0.25 + middle
 
 
 def _seen(image: Image, geometry: Geometry) -> Image:
@@ -183,7 +195,7 @@ def align(image: Image, key: bytes, geometry: Geometry, count: int = 1) -> Itera
     """
     spectrum = _spectrum(_seen(image, geometry), geometry, POOL_PX)
     surface = scipy.fft.irfft2(spectrum * _reference(key, POOL_PX), s=(POOL_PX, POOL_PX))
-    yield from _fixes(spectrum, surface, key, geometry, count)
+    yield from _fixes(spectrum, surface, key, geometry, count, image.shape)
 
 
 def _fixes(
@@ -192,16 +204,18 @@ def _fixes(
     key: bytes,
     geometry: Geometry,
     count: int,
+    shape: tuple[int, ...],
 ) -> Iterator[Fix]:
     """Yield what the chips read at the highest places of a surface over the offsets."""
     shaped = spectrum * _pulse(POOL_PX)
     keyed = carriers(key)
     step = POOL_PX // GRID
+    middles = _middles(shape, geometry.log_width) if geometry.plain else None
     for around, row, column in _peaks(surface, count):
         down = row + _quarter(*map(float, around[:, 1]))
         right = column + _quarter(*map(float, around[1]))
-        if geometry.plain:
-            down, right = _whole(down), _whole(right)
+        if middles is not None:
+            down, right = _whole(down, middles[0]), _whole(right, middles[1])
         phase = np.exp(2j * np.pi * down * scipy.fft.fftfreq(POOL_PX))[:, None] * np.exp(
             2j * np.pi * right * scipy.fft.rfftfreq(POOL_PX)
         )
@@ -210,28 +224,14 @@ def _fixes(
         yield Fix(geometry, (down, right), _sync_z(chips, keyed), chips)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _harmony(
-    grid: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.int32],
-    columns: npt.NDArray[np.int32],
-    signs: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
-) -> None:
-    """Write for each shift of a grid how well the chips [N, 13] of each bit agree there."""
-    height, width = grid.shape
-    for down in range(height):
-        for right in range(width):
-            total = np.float32(0.0)
-            for bit in range(rows.shape[0]):
-                agreed = np.float32(0.0)
-                for chip in range(rows.shape[1]):
-                    row, column = rows[bit, chip] + down, columns[bit, chip] + right
-                    row -= height if row >= height else 0
-                    column -= width if column >= width else 0
-                    agreed += signs[bit, chip] * grid[row, column]
-                total += agreed * agreed
-            out[down, right] = total
+@functools.lru_cache(maxsize=2)
+def _bit_references(key: bytes) -> npt.NDArray[np.complex64]:
+    """Return the conjugate spectra [N, 128, 65] of the signed chips of some coded bits."""
+    keyed = carriers(key)
+    bits = keyed.bits[:_BITS_HEARD]
+    chips = np.zeros((_BITS_HEARD, GRID * GRID), np.float32)
+    np.put_along_axis(chips, bits, keyed.sign[bits], axis=1)
+    return np.asarray(np.conj(scipy.fft.rfft2(chips.reshape(-1, GRID, GRID))), np.complex64)
 
 
 def _without_sync(image: Image, key: bytes, geometry: Geometry) -> Iterator[Fix]:
@@ -242,37 +242,32 @@ def _without_sync(image: Image, key: bytes, geometry: Geometry) -> Iterator[Fix]
     """
     spectrum = _spectrum(_seen(image, geometry), geometry, POOL_PX)
     plane = scipy.fft.irfft2(spectrum * _pulse(POOL_PX), s=(POOL_PX, POOL_PX))
-    keyed = carriers(key)
-    bits = keyed.bits[:_BITS_HEARD]
-    rows, columns = (bits // GRID).astype(np.int32), (bits % GRID).astype(np.int32)
     surface = np.empty((POOL_PX, POOL_PX), np.float32)
     step = POOL_PX // GRID
-    for down in range(step):
-        for right in range(step):
-            heard = np.empty((GRID, GRID), np.float32)
-            grid = np.ascontiguousarray(plane[down::step, right::step], np.float32)
-            _harmony(grid, rows, columns, keyed.sign[bits], heard)
-            surface[down::step, right::step] = heard
-    yield from _fixes(spectrum, surface, key, geometry, _PEAKS)
+    for down, right in itertools.product(range(step), repeat=2):
+        chips = scipy.fft.rfft2(plane[down::step, right::step].astype(np.float32))
+        agreed = scipy.fft.irfft2(chips * _bit_references(key), s=(GRID, GRID))
+        surface[down::step, right::step] = np.einsum("brc,brc->rc", agreed, agreed)
+    yield from _fixes(spectrum, surface, key, geometry, _PEAKS, image.shape)
 
 
-def offset_for(image: Image, payload: int, key: bytes) -> tuple[int, int] | None:
+def offset_for(
+    image: Image, payload: int, key: bytes, size: int = SIZES[0]
+) -> tuple[int, int] | None:
     """Return the offset, (row, column) in mark pixels, at which a pooled unmarked picture already
     agrees best with the mark of a payload; None for a picture that shows nothing.
+
+    `size` is that of the mark, see `obverse.watermark.geometry.SIZES`.
     """
-    height, width = image.shape
-    spectrum = _spectrum(image, Geometry(), POOL_PX)
+    spectrum = _spectrum(image, Geometry(size, size), POOL_PX)
     wanted = np.conj(code_spectrum(payload, key, POOL_PX)) * _pulse(POOL_PX)
     surface = scipy.fft.irfft2(spectrum * wanted, s=(POOL_PX, POOL_PX))
     if not float(np.ptp(surface)) > 0:
         return None
     place = np.array(divmod(int(np.argmax(surface)), POOL_PX))
-    size = np.array([height, width])
-    canvas = POOL_PX * np.ceil(size / POOL_PX - 1e-6)
-    # The middle of the frame lies half a mark pixel before the torus' first pixel (see `place` in
-    # `obverse.watermark.embed`), and `_lay` puts it on the canvas' middle but for rounding.
-    middle = np.round(canvas / 2 - size / 2) + (size - 1) / 2
-    marks = np.round((place - middle) * (TORUS_PX // POOL_PX) - 0.5).astype(int) % TORUS_PX
+    # The middle of the frame lies half a mark pixel before the torus' first pixel.
+    shift = place - _middles(image.shape, size)
+    marks = np.round(shift * (TORUS_PX // POOL_PX) - 0.5).astype(int) % TORUS_PX
     return int(marks[0]), int(marks[1])
 
 
@@ -281,26 +276,46 @@ def _sync_z(chips: npt.NDArray[np.float32], keyed: Carriers) -> float:
     return float(sync.sum() / max(np.linalg.norm(sync), 1e-20))
 
 
+def _coarser(units: int, size: int) -> int:
+    """Return a step of the coarse search for marks of one size: the smaller a share of the torus
+    the picture spans, the less a step moves its rim.
+    """
+    return round(units / math.exp(size * UNIT))
+
+
+def _zooms() -> list[int]:
+    """Return logarithms of scales, those near a size of marks first: cropped to half, or pasted
+    into something twice as large."""
+    least = math.exp((SIZES[-1] - _ZOOM_UNITS) * UNIT)
+    scales = [*np.arange(1.0, least, -_STEP_UNITS * UNIT)]
+    inward = [round(math.log(scale) / UNIT) for scale in scales]
+    found = [*inward, *range(_STEP_UNITS, _ZOOM_UNITS, _STEP_UNITS)]
+    return sorted(found, key=lambda units: min(abs(units - size) for size in SIZES))
+
+
 def _families() -> Iterator[Geometry]:
     """Yield the geometries of the coarse search, likely ones first; each is tried mirrored too."""
-    step = _STEP_UNITS
-    for units in range(0, 720, step):  # cropped, or pasted into something up to twice as large
-        yield Geometry(-units, -units)
-        if units > 0:
-            yield Geometry(units, units)
+    for units in _zooms():
+        yield Geometry(units, units)
+    for size in SIZES:
+        yield from _squeezed_or_turned(size)
+
+
+def _squeezed_or_turned(size: int) -> Iterator[Geometry]:
+    step, turn_step = _coarser(_STEP_UNITS, size), _coarser(_TURN_STEP_UNITS, size)
     for units in range(step, 600, step):  # one side cropped or squeezed
         for signed in (-units, units):
-            yield Geometry(signed, 0)
-            yield Geometry(0, signed)
-    for turn in range(18, TURN_UNITS, 18):  # turned, and cropped so that no corner is empty
+            yield Geometry(size + signed, size)
+            yield Geometry(size, size + signed)
+    for turn in range(turn_step, TURN_UNITS, turn_step):
+        # Turned, and cropped so that no corner is empty.
         fit = -round(math.log(math.cos(turn * UNIT) + math.sin(turn * UNIT)) / UNIT)
         for signed in (-turn, turn):
-            yield Geometry(0, 0, signed)
-            yield Geometry(fit, fit, signed)
-            yield Geometry(fit // 2, fit // 2, signed)
+            for smaller in (0, fit, fit // 2):
+                yield Geometry(size + smaller, size + smaller, signed)
     for units in range(step, 6 * step, step):  # held a little askew, and from a little further away
-        for signed in (-18, 18):
-            yield Geometry(units, units, signed)
+        for signed in (-turn_step, turn_step):
+            yield Geometry(size + units, size + units, signed)
 
 
 def _coarse(image: Image, key: bytes, families: Iterable[Geometry], count: int) -> list[Geometry]:
@@ -377,12 +392,13 @@ def _fits(
             yield geometry
 
 
-def _tilted() -> Iterator[Geometry]:
+def _tilted(size: int) -> Iterator[Geometry]:
     """Yield how the middle of a picture may lie that was seen from aside: shrunk, mostly, and
     turned and squeezed a little; each is tried mirrored too.
     """
+    # The middle of the torus is looked at, whatever share of the picture that is.
     step = _TILT_UNITS
-    for units in range(-step, 6 * step, step):
+    for units in range(size - step, size + 6 * step, step):
         for squeeze in (0, -step, step):
             for turn in range(-2 * step, 3 * step, step):
                 yield Geometry(units + squeeze, units - squeeze, turn)
@@ -400,9 +416,10 @@ def _unlean(image: Image, key: bytes) -> Iterator[Geometry]:
     """Yield geometries that lean, likely ones first: found in the picture's middle, and fitted from
     there to the rim.
     """
-    middle = middle_of(image)
-    for start in _coarse(middle, key, _tilted(), _TILTS):
-        yield from _fits(_seen(image, start), _seen(middle, start), key, start, 1, leaning=True)
+    for size in SIZES:
+        middle = middle_of(image, math.exp(size * UNIT))
+        for start in _coarse(middle, key, _tilted(size), _TILTS):
+            yield from _fits(_seen(image, start), _seen(middle, start), key, start, 1, leaning=True)
 
 
 def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
@@ -422,7 +439,9 @@ def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
 
 
 def _all_fixes(image: Image, key: bytes) -> Iterator[Fix]:
-    as_it_is = [Geometry(), Geometry(mirrored=True)]
+    as_it_is = [
+        Geometry(size, size, mirrored=mirrored) for mirrored in (False, True) for size in SIZES
+    ]
     for geometry in as_it_is:
         yield from align(image, key, geometry, _PEAKS_PLAIN)
     for geometry in itertools.chain(_straight(image, key), _unlean(image, key)):
