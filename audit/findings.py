@@ -139,7 +139,7 @@ def _mark(found: Evidence) -> dict[str, str]:
         across, down = turned["scale"]
         conditions += (
             f"; the shorter side of this picture spans {across:.3f} x {down:.3f} of the mark's "
-            "square (marks are laid on 1.000, 0.750 or 0.563 of it; less is a crop, more is more "
+            "square (marks are laid on 1.000 or 0.700 of it; less is a crop, more is more "
             "around it), and it is turned by "
             f"{turned['degrees']:.2f} degrees"
             + (", mirrored" if turned["mirrored"] else "")

@@ -463,6 +463,13 @@ AFTER_RELEASE: dict[str, Attack] = {
     "15 fps, CRF 28": Attack(_then(_at_rate(15, blended=False), _through(h264(28), 15))),
     "60 fps, blended, CRF 28": Attack(_then(_at_rate(60, blended=True), _through(h264(28), 60))),
     "cut to 1 s, CRF 28": Attack(_then(_only(FPS, FPS), _through(h264(28))), 3),
+    # Without the frames that are marked most strongly.
+    "first second cut off, CRF 36": Attack(
+        _then(_only(FPS, 2 * FPS), _through(h264(36))), 3, goal=0.9
+    ),
+    "first second cut off, CRF 40": Attack(
+        _then(_only(FPS, 2 * FPS), _through(h264(40))), 3, goal=0.6
+    ),
     "one frame, CRF 28": Attack(_then(_through(h264(28)), _only(0, 1))),
     "picture in picture": Attack(
         _each(lambda frame: _pasted(frame, 0.6, corner=True)), place=_upon(0.6, corner=True)

@@ -57,7 +57,7 @@ _FOREIGN_EVERY = 8
 _STILLS = (".png", ".jpg", ".jpeg")
 _FLIPS: dict[str, int | None] = {"none": None, "left-right": 1, "top-bottom": 0, "both": -1}
 # z from which on a search accepts: synchronisation alone and payload, as marked or stretched.
-_ACCEPTING = {"as it was marked": 7.8, "stretched or turned": 10.2}
+_ACCEPTING = {"as it was marked": 7.9, "stretched or turned": 10.2}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

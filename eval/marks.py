@@ -68,15 +68,14 @@ def with_mark(frames: Iterable[Image], payload: int, key: bytes = DEFAULT_KEY) -
     return Embedder(payload, key).embed(frames)
 
 
-def _at(strength: float, usual: MarkConfig) -> MarkConfig:
-    """Return a mark that is so many times as strong: a smaller psnr_db raises it in proportion."""
+def _at(strength: float) -> MarkConfig:
+    """Return the usual mark, so many times as strong: a smaller psnr_db raises it in proportion."""
+    usual = MarkConfig()
     return dataclasses.replace(usual, psnr_db=usual.psnr_db - 20 * float(np.log10(strength)))
 
 
-def _taken(
-    frames: Iterable[Image], payload: int, key: bytes, config: MarkConfig
-) -> Iterator[Image]:
-    marker = Embedder(payload, key, config)
+def _taken(frames: Iterable[Image], payload: int, key: bytes, strength: float) -> Iterator[Image]:
+    marker = Embedder(payload, key, _at(strength))
     for frame in frames:
         marked = marker.embed_frame(frame).astype(np.int16)
         yield np.clip(2 * frame.astype(np.int16) - marked, 0, 255).astype(np.uint8)
@@ -96,8 +95,7 @@ def without(
     Raises:
         InputError: there are no frames to tell it from.
     """
-    strength = strength_of(probed, payload, key)
-    return _taken(frames, payload, key, _at(strength, MarkConfig()))
+    return _taken(frames, payload, key, strength_of(probed, payload, key))
 
 
 def strength_of(probed: Iterable[Image], payload: int, key: bytes = DEFAULT_KEY) -> float:
@@ -109,14 +107,12 @@ def strength_of(probed: Iterable[Image], payload: int, key: bytes = DEFAULT_KEY)
     kept = list(itertools.islice(probed, _PROBED))
     if not kept:
         raise InputError("there are no frames to tell a mark's strength from; give a film.")
-    # Frames from all over a film: few of them begin a scene.
-    steady = MarkConfig(onset_db=0.0)
-    pattern = _band(_mean(Embedder(payload, key, steady).embed(kept)) - _mean(kept))
+    pattern = _band(_mean(with_mark(kept, payload, key)) - _mean(kept))
     scale = float(np.vdot(pattern, pattern))
     low, high = 0.5, 1.25
 
     def left(strength: float) -> float:
-        rest = _band(_mean(_taken(kept, payload, key, _at(strength, steady))))
+        rest = _band(_mean(_taken(kept, payload, key, strength)))
         return float(np.vdot(rest, pattern)) / scale
 
     at_low, at_high = left(low), left(high)

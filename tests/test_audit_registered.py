@@ -53,7 +53,7 @@ PRISTINE: dict[str, Any] = {"label": "pristine", "kind": "camera"}
         ([_found("does not match", 0.2)], Pose(mirrored=True), "other"),
         (
             [_found("does not match", 0.2, place=Placement(0.2, 0.1, 0.1, 0.5, 0.5, 0, False))],
-            Pose((0.75, 0.75), size=(512, 512)),  # as a mark is laid over so many pixels
+            Pose((0.7, 0.7), size=(512, 512)),  # as a mark is laid over so many pixels
             "other",
         ),
         (
@@ -63,7 +63,7 @@ PRISTINE: dict[str, Any] = {"label": "pristine", "kind": "camera"}
         ),
         (
             [_found("does not match", 0.2, place=Placement(0.2, 0.1, 0.1, 0.5, 0.5, 0, False))],
-            Pose((0.75, 0.75), size=(256, 256)),  # a crop it is
+            Pose((0.7, 0.7), size=(256, 256)),  # a crop it is
             "unchecked, AI",
         ),
         ([_found(by="picture")], None, "same, AI"),

@@ -77,9 +77,9 @@ def test_a_cheaper_film_is_encoded_more_finely(tmp_path: Path, gop: int, grain: 
     assert config.crf < asked.crf
     assert not (tmp_path / "trial.mp4").exists()
     made = _written(tmp_path / "made.mp4", spool, config)
-    # Our trials carry a mark, this file does not.
+    # Our trials carry a mark, which is strongest in the first key frame; this file does not.
     assert abs(math.log(sum(made) / sum(wanted))) < 0.08
-    assert abs(made.keys / sum(made) - wanted.keys / sum(wanted)) < 0.03
+    assert abs(made.keys / sum(made) - wanted.keys / sum(wanted)) < 0.07
     assert len(list(read_frames(tmp_path / "made.mp4"))) == 24
 
 

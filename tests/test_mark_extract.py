@@ -99,7 +99,7 @@ def _aslant(*moves: tuple[float, float]) -> Callable[[Frame], Frame]:
 
 
 _UNEVEN = _aslant((0.05, 0.02), (-0.015, 0.045), (-0.04, -0.01), (0.01, -0.035))
-_FROM_BELOW = _aslant((0.04, 0), (-0.04, 0), (0, 0), (0, 0))
+_FROM_BELOW = _aslant((0.05, 0), (-0.05, 0), (0, 0), (0, 0))
 
 
 def _mirrored(frame: Frame) -> Frame:
@@ -246,7 +246,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     found = extract(path, progress=lambda done, total, _: told.append((done, total)))
     assert found.payload_hex == "fedcba9876543210"
     assert found.to_dict()["geometry"] == {
-        "scale": [0.7498, 0.7498],
+        "scale": [0.6998, 0.6998],
         "degrees": 0.0,
         "mirrored": False,
         "leaning": False,

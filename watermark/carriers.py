@@ -1,10 +1,10 @@
 """Where the mark lies: keyed chips on a torus that shows no period to whoever lacks the key.
 
-The plane of the mark is a torus of 512 x 512 *mark pixels*, the short side of any frame being 512
-of them. On it lie 128 x 128 chips, 4 mark pixels apart. A keyed permutation gives 13 chips to each
-of the 1024 coded bits and the others, near a fifth, to synchronisation; a keyed sign turns every
-chip over. The picture of the mark is the sum of the signed chips, each a copy of one band-limited
-pulse.
+The plane of the mark is a torus of 512 x 512 *mark pixels*. The short side of a large
+frame spans all of it, that of a small one .7 (see `obverse.watermark.geometry.SIZES`). On it lie
+128 x 128 chips, 4 mark pixels apart. A keyed permutation gives 13 chips to each of the 1024 coded
+bits and the others, near a fifth, to synchronisation; a keyed sign turns every chip over. The
+picture of the mark is the sum of the signed chips, each a copy of one band-limited pulse.
 
 Three things follow from this layout:
 
@@ -51,7 +51,7 @@ __all__ = [
     "read_key",
 ]
 
-TORUS_PX = 512  # mark pixels; the short side of a frame
+TORUS_PX = 512  # mark pixels
 CHIP_PX = 4  # pitch of the chips in mark pixels
 GRID = TORUS_PX // CHIP_PX
 _CHIPS_PER_BIT = 13  # 13 312 of 16 384 chips; the other 3072 synchronise

@@ -37,7 +37,7 @@ __all__ = ["Embedder", "Gain", "MarkConfig", "place"]
 Frame = npt.NDArray[np.uint8]
 
 _PSNR_DB = 49.0
-_ROUGH_DB = 0.5  # more where texture has to take what flat places cannot: it shows there first
+_ROUGH_DB = 0.8  # more where texture has to take what flat places cannot: it shows there first
 _GAIN_PX = 256  # short side of the picture on which the gain is worked out
 # Mean change of a picture of 256 pixels from frame to frame, in grey levels, from which on motion
 # hides a mark, and at which it hides as much as it can.
@@ -96,7 +96,7 @@ def place(torus: npt.NDArray[np.float32], width: int, height: int) -> npt.NDArra
     """Lay a torus [512, 512] over a frame, its first pixel in the frame's middle; returns [height,
     width].
 
-    The short side of the frame spans the torus once, or three quarters of it, or of those: see
+    The short side of a large frame spans the torus once, that of a small one .7 of it: see
     `obverse.watermark.geometry.SIZES`.
     """
     per_px = TORUS_PX / min(width, height) * math.exp(size_for(width, height) * UNIT)

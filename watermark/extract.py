@@ -9,20 +9,20 @@ coins. Hence for `z = sum(c w y) / norm(y)`
     structured)
 
 for one hypothesis. The extractor looks for the best of many: H alignments of a fixed lattice, and
-2**64 payloads. H counts the 2**21 offsets where the picture lies as it was marked (or mirrored);
-4e15 alignments where it had to be stretched or turned; and 8e22 where right angles were right no
-more. Each of these three classes has a third of the chance of a false accept (see
-`geometry.hypotheses`). By the union bound the probability that *any* hypothesis reaches z in an
-unmarked picture is at most
+2**64 payloads. H counts the 4e6 offsets where the picture lies as it was marked, at one of two
+sizes (or mirrored); 9e15 alignments where it had to be stretched or turned; and 2e23 where right
+angles were right no more. Each of these three classes has a third of the chance of a false accept
+(see `geometry.hypotheses`). By the union bound the probability that *any* hypothesis reaches z in
+an unmarked picture is at most
 
     p_value = 6 * H * 2**64 * exp(-z**2 / 2)  for a payload read (z over all 16 384 chips)
     p_value = 6 * H * exp(-z**2 / 2)          for the synchronisation chips alone
 
 where 6 stands for the three classes and for the two tests that are made in one search. A clip is
-said to be marked where p_value <= 1e-6. For a payload that is z >= 12.2 as it was marked, 13.9
-elsewhere and 15.0 where it leans, about where the code stops correcting, and its CRC-24 must hold
-too: a second lock, on a list of 1024 at most. For synchronisation alone it is z >= 7.8, 10.2 and
-11.7; that is reported as marked, with its payload lost.
+said to be marked where p_value <= 1e-6. For a payload that is z >= 12.3 as it was marked, 13.9
+elsewhere and 15.1 where it leans, about where the code stops correcting, and its CRC-24 must hold
+too: a second lock, on a list of 1024 at most. For synchronisation alone it is z >= 7.9, 10.2 and
+11.8; that is reported as marked, with its payload lost.
 
 What the bound does not cover: a key that is known. Whoever holds the key can make any picture
 carry any payload, and so can whoever pastes a mark from another clip; hence

@@ -28,15 +28,16 @@ __all__ = [
 ]
 
 UNIT = 1e-3  # of the lattice: natural logarithm of a scale, radians, shares
-# Logarithms of the share of the torus that the short side of a picture spans when it is marked: 1,
-# 3/4 and 9/16. The smaller a picture, the larger the mark on it: what outlives a coarse quantiser
-# is counted in pixels and not in shares of the picture.
-SIZES = (0, -288, -575)
-_WHOLE_TORUS_PX = 640  # short side of the picture that the whole torus suits best
+# Logarithms of the share of the torus that the short side of a picture spans when it is marked: 1
+# and .7. A small picture gets a larger mark: what outlives a coarse quantiser is counted in pixels
+# and not in shares of the picture. A still smaller share would leave a crop too few chips.
+SIZES = (0, -357)
+_LARGE_PX = 600  # short side from which on a picture spans the whole torus
 _SCALE_UNITS = 1400  # scales from a quarter to four
 TURN_UNITS = 260  # up to 15 degrees either way
 _SKEW_UNITS = 100
 _LEAN_UNITS = 150
+_SHRINKS = 0.8  # by less no harm is done
 _REACH_PX = POOL_PX / 2  # half the short side of a pooled picture
 
 _OFFSETS = (4 * POOL_PX) ** 2
@@ -49,9 +50,8 @@ Matrix = npt.NDArray[np.float64]
 
 
 def size_for(width: int, height: int) -> int:
-    """Return which of `SIZES` suits a picture of so many pixels best."""
-    wanted = math.log(min(width, height) / _WHOLE_TORUS_PX) / UNIT
-    return min(SIZES, key=lambda size: abs(size - wanted))
+    """Return which of `SIZES` suits a picture of so many pixels."""
+    return SIZES[0] if min(width, height) >= _LARGE_PX else SIZES[1]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -183,6 +183,10 @@ def laid(image: Image, geometry: Geometry, side: int) -> tuple[Image, Matrix]:
     The mirror image is the caller's to make.
     """
     size, moved = plane_of(image.shape, geometry, side)
+    shrink = side / POOL_PX * math.sqrt(math.prod(geometry.scale))
+    if shrink < _SHRINKS:
+        # What is finer than the plane's samples would come back as noise in the mark's band.
+        image = cv2.GaussianBlur(image, (0, 0), 0.5 * math.sqrt(1 / shrink**2 - 1))
     warp = cv2.warpPerspective if geometry.leaning else cv2.warpAffine
     whole = moved if geometry.leaning else moved[:2]
     canvas = warp(image, whole, size, flags=cv2.INTER_LINEAR)

@@ -43,7 +43,7 @@ _STEP_UNITS = (
 )
 _TURN_STEP_UNITS = 18
 _ZOOM_UNITS = 720  # to half and twice
-_CANDIDATES = 3
+_CANDIDATES = 8
 _TILT_UNITS = 20  # of the search in the picture's middle, which is half as large
 _TILTS = 4  # candidates of it, for each size of marks
 _GOOD_Z = 8.0  # a coarse peak that is no accident: stop looking for others
@@ -109,7 +109,9 @@ def _roughly_laid(image: Image, geometry: Geometry, side: int) -> Image:
         for size, factor in zip(image.shape, geometry.scale[::-1], strict=True)
     )
     canvas = np.zeros((-(-height // side) * side, -(-width // side) * side), np.float32)
-    canvas[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    shrinks = min(height / image.shape[0], width / image.shape[1]) < 1.0
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    canvas[:height, :width] = cv2.resize(image, (width, height), interpolation=how)
     return _folded(canvas, side)
 
 
