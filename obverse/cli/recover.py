@@ -11,6 +11,7 @@ import click
 from obverse.cli.inspect import printable
 from obverse.errors import ConfigError, OutputExistsError, ProvenanceError
 from obverse.files import write_whole
+from obverse.media.container import require_file
 
 if TYPE_CHECKING:
     from obverse.audit.recovery import Recovery
@@ -89,15 +90,14 @@ def recover(
       obverse recover downloaded.mp4 -o original.c2pa --json
       obverse recover downloaded.mp4 --resolver https://example.org/v1 --trust root.pem
     """
+    require_file(clip)  # before what takes seconds to import
     from obverse.audit.recovery import gather_isolated, recover_remotely
     from obverse.audit.recovery import recover as look_up
-    from obverse.media.container import require_file
     from obverse.provenance.identity import default_anchors
     from obverse.provenance.pem import read_anchors
     from obverse.provenance.registry import Registry
     from obverse.watermark.carriers import DEFAULT_KEY, read_key
 
-    require_file(clip)
     if url is not None and resolver is not None:
         raise ConfigError("--registry and --resolver are two places to ask; give one of them.")
     target = output or clip.with_name(clip.name + ".c2pa")
