@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from obverse.media.colour import FrameConverter, rgb_to_yuv420
+from obverse.media.priority import leave_real_time
 
 __all__ = [
     "AFTER_RELEASE",
@@ -72,6 +73,8 @@ def encoded(planes: Iterable[Frame], codec: Codec, fps: int = FPS) -> bytes:
                 context.pix_fmt, context.thread_count = "yuv420p", 1
                 context.colorspace = context.color_primaries = context.color_trc = _BT709
                 context.color_range = _LIMITED
+                out.start_encoding()
+                leave_real_time()  # which SVT-AV1 takes
                 opened = True
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="yuv420p")
             frame.colorspace, frame.color_range = _BT709, _LIMITED

@@ -340,7 +340,14 @@ def main() -> None:
     parser.add_argument("--portraits", type=Path, help="a folder of photographs to move")
     parser.add_argument("--photographs", type=int, default=6, help="how many of them")
     parser.add_argument("--keep", type=Path, required=True, help="the CSV, a row a cell")
-    parser.add_argument("--attack", action="append", choices=ATTACKS, help="only these")
+    known = "; ".join(ATTACKS).replace("%", "%%")  # argparse formats what it is told
+    parser.add_argument(
+        "--attack",
+        action="append",
+        choices=ATTACKS,
+        metavar="NAME",
+        help=f"only this; may be repeated. One of: {known}",
+    )
     parser.add_argument("--clip", action="append", help="only these films, by name")
     parser.add_argument("--again", action="store_true", help="measure cells that are there already")
     parser.add_argument("--lost", action="store_true", help="measure again what did not come back")
@@ -354,8 +361,8 @@ def main() -> None:
         if not options.report:
             films = sources(options.clips, options.portraits, options.photographs)
             if unknown := set(options.clip or ()) - {film.name for film in films}:
-                known = ", ".join(film.name for film in films)
-                raise InputError(f"there is no film {min(unknown)}; there are {known}.")
+                there = ", ".join(film.name for film in films)
+                raise InputError(f"there is no film {min(unknown)}; there are {there}.")
             for film in films:
                 if not options.clip or film.name in options.clip:
                     _go_on(film, _wanted(film, attacks), options)

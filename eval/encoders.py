@@ -24,6 +24,7 @@ from obverse.eval.distortions import require
 from obverse.media.colour import FrameSplitter, planes_of
 from obverse.media.container import open_input, packets
 from obverse.media.encode import EncodeConfig, VideoWriter, crop_even, exact_rate
+from obverse.media.priority import leave_real_time
 
 __all__ = ["Codec", "Encoder", "with_sound", "write_film"]
 
@@ -197,6 +198,8 @@ def _encode(path: Path, first: Image, rest: Iterable[Image], rate: Fraction, cod
             context.bit_rate = round(codec.kbps * 1000)
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
+        container.start_encoding()
+        leave_real_time()  # which SVT-AV1 takes
         for count, frame in enumerate(_chained(first, rest)):
             picture: Any = av.VideoFrame(width, height, "yuv420p")
             for plane, samples in zip(

@@ -105,10 +105,11 @@ def build_corpus(
         lay_out(plan) if isinstance(plan, CorpusPlan) else lay_out_recordings(plan, sources or {})
     )
     _require_place(folder, plan, force=force)
-    # Made once, here, so that workers do not all make it.
-    identity = identity or SigningIdentity.default()
-    Registry(registry_url).close()
     with _only_run(folder):
+        # Made once, here, so that workers do not all make it; the identity last, when nothing is
+        # left that could refuse the run.
+        Registry(registry_url).close()
+        identity = identity or SigningIdentity.default()
         if force:
             _clear(folder)
         # First of all: a folder that is not described is taken for somebody else's.
@@ -224,12 +225,14 @@ def _plain(plan: Plan) -> Any:
 @contextlib.contextmanager
 def _only_run(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system lets go of when this process ends, however it
-    ends.
+    ends. A run that is refused before it described the folder leaves none.
     """
+    absent = [place for place in (folder / WORK, folder, *folder.parents) if not place.exists()]
     try:
         (folder / WORK).mkdir(parents=True, exist_ok=True)
         stream = (folder / _LOCK).open("w")
     except OSError as error:
+        _unmake(absent)
         raise InputError(f"{folder} cannot be written to: {error.strerror}.") from error
     with stream:
         if sys.platform != "win32":
@@ -241,7 +244,20 @@ def _only_run(folder: Path) -> Iterator[None]:
                 raise ConfigError(
                     f"another run is at work in {folder}; wait for it, or end it."
                 ) from error
-        yield
+        try:
+            yield
+        except BaseException:
+            if folder / WORK in absent and not (folder / DESCRIPTION).exists():
+                (folder / _LOCK).unlink()
+                _unmake(absent)
+            raise
+
+
+def _unmake(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, that this run made and nothing lies in."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _clear(folder: Path) -> None:

@@ -140,6 +140,8 @@ def test_what_is_asked_for_reaches_the_audit(
     key = tmp_path / "key"
     key.write_bytes(b"k" * 32)
     clip = tmp_path / "secret folder" / "clip.mp4"
+    clip.parent.mkdir()
+    clip.write_bytes(b"a film")
     url = f"sqlite:///{tmp_path / 'r.sqlite'}"
     options = ["--key", key, "--registry", url, "--seconds", 5, "--memory-mb", 512, "--online"]
     assert _run(clip, *options) == 0
@@ -160,5 +162,6 @@ def test_a_failed_audit_leaves_no_report(
         raise InputError("it is nothing.")
 
     monkeypatch.setattr(examine, "audit", audit)
+    (tmp_path / "clip.mp4").write_bytes(b"a film")
     assert "nothing" in _sentence(capsys, tmp_path / "clip.mp4", "-o", tmp_path / "r.html")
     assert not list(tmp_path.glob("*r.html*"))

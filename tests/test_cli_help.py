@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +119,21 @@ def test_the_document_speaks_of_what_exists() -> None:
 
 def test_wrong_usage_exits_two() -> None:
     assert CliRunner().invoke(cli, ["no-such-verb"]).exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["audit", "inspect", "recover"])
+def test_a_clip_that_is_not_there_is_missed_before_anything_is_loaded(verb: str) -> None:
+    script = f"""
+import sys
+from obverse.cli.main import main
+try:
+    main(["{verb}", "absent.mp4"])
+except SystemExit as ended:
+    heavy = ("torch", "onnxruntime", "numba", "scipy", "sqlalchemy", "c2pa")
+    print(ended.code, [name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "2 []\n"
+    assert done.stderr == (
+        "obverse: absent.mp4 cannot be opened (No such file or directory); check the name.\n"
+    )

@@ -267,7 +267,7 @@ def test_a_mark_whose_payload_is_lost_is_present(
     path = tmp_path / "face.png"
     write_still(path, next(_frames(1)))
     lost = Inspection(path, ManifestReport("absent"), MarkReading(True, None, 9.1, 1e-9, 12))
-    monkeypatch.setattr("obverse.cli.inspect.look", lambda *_, **__: lost)
+    monkeypatch.setattr("obverse.audit.inspection.look", lambda *_, **__: lost)
     told = CliRunner().invoke(inspect, [str(path)])
     assert "present: its payload is lost" in told.stdout
     mark = json.loads(CliRunner().invoke(inspect, [str(path), "--json"]).stdout)["mark"]

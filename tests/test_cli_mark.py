@@ -1,8 +1,10 @@
 """`obverse mark`: embed, read, refuse."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -151,6 +153,28 @@ def test_a_film_too_flat_for_a_mark_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(MarkError, match="did not come back"):
         _run("embed", path, "-o", out)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["flat.mp4"]
+
+
+@pytest.mark.parametrize("fps", [Fraction(625), Fraction(1, 2)])
+def test_a_rate_that_cannot_be_written_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: Fraction
+) -> None:
+    path = tmp_path / "fast.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(stream.encode(None))
+    monkeypatch.setattr("obverse.watermark.file.read_file", _slow)
+    with pytest.raises(InputError) as caught:
+        _run("embed", path, "-o", tmp_path / "out.mp4")
+    assert str(caught.value) == (
+        f"{path} has {float(fps):g} frames a second; a marked film has 1 to 240, so bring it to "
+        "such a rate first."
+    )
+    assert [item.name for item in tmp_path.iterdir()] == ["fast.mp4"]
 
 
 def test_what_is_no_film_is_an_error(tmp_path: Path) -> None:

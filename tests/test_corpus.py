@@ -14,7 +14,7 @@ import pytest
 
 from obverse.clip import Clip
 from obverse.datasets.card import corpus_card
-from obverse.errors import ConfigError, InputError, OutputExistsError
+from obverse.errors import ConfigError, InputError, ObverseError, OutputExistsError
 from obverse.files import write_whole
 from obverse.generator import corpus as module
 from obverse.generator import scenes as scenes_module
@@ -411,6 +411,37 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path, use: Callable[[_Maker], 
 
     use(Meddler())
     assert not build_corpus(PLAN, tmp_path / "c", workers=1).failed
+
+
+@pytest.mark.parametrize(
+    ("place", "registry", "words"),
+    [
+        ("file/c", None, "cannot be written to"),
+        ("new/c", "sqlite:////dev/null/registry.sqlite", "cannot be opened"),
+        ("there", "sqlite:////dev/null/registry.sqlite", "cannot be opened"),
+        ("there/thesis", None, "thesis"),
+    ],
+)
+def test_a_refused_run_makes_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    use: Callable[[_Maker], _Maker],
+    place: str,
+    registry: str | None,
+    words: str,
+) -> None:
+    use(_Maker())
+    home, out = tmp_path / "home", tmp_path / "out"
+    monkeypatch.setenv(HOME_VARIABLE, str(home))
+    _put(out, "file")
+    (out / "there").mkdir()
+    if place.endswith("thesis"):
+        _put(out, "there/thesis/thesis.tex")
+    before = sorted(out.rglob("*"))
+    with pytest.raises(ObverseError, match=words):
+        build_corpus(PLAN, out / place, workers=1, registry_url=registry)
+    assert sorted(out.rglob("*")) == before
+    assert not home.exists()
 
 
 def test_no_workers_are_refused(tmp_path: Path) -> None:

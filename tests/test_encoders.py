@@ -1,5 +1,6 @@
 """Films encoded anew have the size, the rate, the codec and the sound that were asked for."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,22 @@ def test_sound_stays_in_place(tmp_path: Path) -> None:
         assert np.corrcoef(heard, tone[2000:14_000])[0, 1] > 0.98
     with pytest.raises(ConfigError, match="PCM"):
         with_sound(silent, tmp_path / "a.mp4", tone, rate)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="there is no such thing")
+def test_av1_leaves_the_machine_to_others(tmp_path: Path) -> None:
+    policies: set[int] = set()
+
+    def watched() -> Iterator[npt.NDArray[np.uint8]]:
+        for number, frame in enumerate(frames()):
+            if number:  # by then the encoder is open
+                threads = [int(name) for name in os.listdir("/proc/self/task")]
+                policies.update(os.sched_getscheduler(thread) for thread in threads)
+            yield frame
+
+    write_film(tmp_path / "av1.mp4", watched(), 25, Codec(codec="av1"))
+    assert policies
+    assert os.SCHED_FIFO not in policies  # can fail only where real time may be had: as root
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])

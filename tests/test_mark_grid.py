@@ -125,3 +125,15 @@ def test_a_file_of_another_kind_is_left_alone(grid: ModuleType, tmp_path: Path) 
 def test_a_folder_without_recordings_is_refused(grid: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no mp4"):
         grid.sources(tmp_path, None, 0)
+
+
+def test_its_help_lists_each_attack_once(
+    grid: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["mark_grid", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        grid.main()
+    assert ended.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(attack in told for attack in grid.ATTACKS)
+    assert told.count("crop .55") == told.count("perspective 2 %") == 1

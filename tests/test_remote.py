@@ -143,9 +143,15 @@ def test_a_manifest_comes_back_from_another_machine(
     (alone,) = recover_remotely(evidence, RemoteResolver.at(ours))
     assert (alone.record.id, alone.manifest.state) == (released[1].manifest, "valid")
     assert (alone.found_by, alone.content, alone.well) == ("mark", "matches", False)
+    untold = CliRunner().invoke(verb, [str(clip), "--resolver", ours])
+    assert untold.exit_code == 1
+    assert untold.stderr.count("\n") == 1
+    assert "not trusted" in untold.stderr
+    assert f"vouches for {alone.manifest.signer}; pass --trust" in untold.stderr
     told = CliRunner().invoke(verb, [str(clip), "--resolver", ours, "--trust", str(root)])
     assert told.exit_code == 0, told.output
     assert "matches" in told.stdout
+    assert told.stderr == ""
     store = Path(f"{clip}.c2pa").read_bytes()
     assert verify_store(store, root.read_bytes()).id == released[1].manifest
 

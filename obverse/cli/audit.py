@@ -124,6 +124,7 @@ def audit(
     if output is not None:
         _require_place(output, force)
     if clip is not None:
+        require_file(clip)  # before what takes seconds to import
         made = _audited(
             clip,
             run=run,

@@ -3,15 +3,16 @@
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from obverse.audit.inspection import Inspection, look, payload_hex
 from obverse.errors import InputError, ProvenanceError
 from obverse.media.container import require_file
-from obverse.provenance.identity import default_anchors, default_time_stamp_anchors
-from obverse.provenance.pem import read_anchors
-from obverse.watermark.extract import MarkReading
+
+if TYPE_CHECKING:
+    from obverse.audit.inspection import Inspection
+    from obverse.watermark.extract import MarkReading
 
 __all__ = ["inspect", "printable", "read_roots"]
 
@@ -64,7 +65,10 @@ def inspect(
       obverse inspect clip.mp4
       obverse inspect clip.mp4 --json --trust newsroom-root.pem
     """
-    require_file(file)
+    require_file(file)  # before what takes a second to import
+    from obverse.audit.inspection import look
+    from obverse.provenance.identity import default_anchors, default_time_stamp_anchors
+
     trusted = b"\n".join([default_anchors(), *(read_roots(path, "--trust") for path in anchors)])
     stamped = b"\n".join(
         [default_time_stamp_anchors(), *(read_roots(path, "--trust-tsa") for path in stamping)]
@@ -80,6 +84,8 @@ def inspect(
 
 def read_roots(path: Path, option: str) -> bytes:
     """Return the PEM roots of a file that an option names; its errors name the option."""
+    from obverse.provenance.pem import read_anchors
+
     try:
         return read_anchors(path)
     except ProvenanceError as error:  # a file that the user named, as any other input
@@ -91,7 +97,7 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def _lines(found: Inspection) -> list[tuple[str, str]]:
+def _lines(found: "Inspection") -> list[tuple[str, str]]:
     manifest, mark, label = found.manifest, found.mark, found.manifest.label
     lines = [
         ("file", str(found.path)),
@@ -128,7 +134,9 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
     return lines
 
 
-def _match_line(found: Inspection) -> str:
+def _match_line(found: "Inspection") -> str:
+    from obverse.audit.inspection import payload_hex
+
     named = payload_hex(found.manifest.payload)
     if found.match is None:
         return f"unknown: the manifest names {named}, which was not found"
@@ -137,7 +145,9 @@ def _match_line(found: Inspection) -> str:
     return f"NO: the manifest names {named}; one of the two comes from elsewhere"
 
 
-def _mark_line(mark: MarkReading | None) -> str:
+def _mark_line(mark: "MarkReading | None") -> str:
+    from obverse.audit.inspection import payload_hex
+
     if mark is None:
         return "not looked for: there is no picture"
     # Far out, the bound is smaller than any floating-point number.

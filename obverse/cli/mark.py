@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from obverse.cli.progress import progress_bar
-from obverse.errors import ConfigError
+from obverse.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from obverse.watermark.marks import Mark
@@ -79,6 +79,7 @@ def embed(
 
     wanted = None if payload is None else _payload(payload)
     kind = _mark(weights, key_file)
+    _require_rate(film)
     with progress_bar("mark", "frame") as progress:
         carried = mark_file(film, output, wanted, kind, force=force, progress=progress)
     text = f"{carried:016x}"
@@ -90,6 +91,21 @@ def _mark(weights: Path | None, key_file: Path | None) -> "Mark":
     from obverse.watermark.marks import open_mark
 
     return open_mark(weights, DEFAULT_KEY if key_file is None else read_key(key_file))
+
+
+def _require_rate(film: Path) -> None:
+    """Refuse, before the film is searched for a mark, a rate at which no film can be written."""
+    from obverse.media.encode import exact_rate
+    from obverse.media.video import probe
+
+    fps = probe(film).fps
+    try:
+        exact_rate(fps)
+    except ConfigError as error:
+        raise InputError(
+            f"{film} has {fps:g} frames a second; a marked film has 1 to 240, so bring it to such "
+            "a rate first."
+        ) from error
 
 
 def _payload(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ import click
 from obverse.cli.inspect import printable
 from obverse.errors import ConfigError, OutputExistsError, ProvenanceError
 from obverse.files import write_whole
+from obverse.media.container import require_file
 
 if TYPE_CHECKING:
+    from obverse.audit.recovery import Recovery
     from obverse.provenance.remote import RemoteResolver
 
 __all__ = ["recover"]
@@ -87,15 +90,14 @@ def recover(
       obverse recover downloaded.mp4 -o original.c2pa --json
       obverse recover downloaded.mp4 --resolver https://example.org/v1 --trust root.pem
     """
+    require_file(clip)  # before what takes seconds to import
     from obverse.audit.recovery import gather_isolated, recover_remotely
     from obverse.audit.recovery import recover as look_up
-    from obverse.media.container import require_file
     from obverse.provenance.identity import default_anchors
     from obverse.provenance.pem import read_anchors
     from obverse.provenance.registry import Registry
     from obverse.watermark.carriers import DEFAULT_KEY, read_key
 
-    require_file(clip)
     if url is not None and resolver is not None:
         raise ConfigError("--registry and --resolver are two places to ask; give one of them.")
     target = output or clip.with_name(clip.name + ".c2pa")
@@ -138,6 +140,8 @@ def recover(
             click.echo(f"{'manifest':<9} none is registered {place} for this clip")
         if best is not None:
             click.echo(f"{'file':<9} {target}")
+    if best is None:
+        _say_whom_to_trust(found)
     sys.exit(0 if best is not None else 1)
 
 
@@ -145,6 +149,19 @@ def _resolver(url: str) -> "RemoteResolver":
     from obverse.provenance.remote import RemoteResolver
 
     return RemoteResolver.at(url)
+
+
+def _say_whom_to_trust(found: Sequence["Recovery"]) -> None:
+    """Say what to give where a manifest that may be the clip's lacks a known signer alone."""
+    for each in found:
+        if each.manifest.state == "valid" and each.content != "does not match":
+            signer = printable(each.manifest.signer or each.manifest.issuer or "the signer")
+            click.echo(
+                "obverse: the manifest is intact and not trusted, for nobody you trust vouches for "
+                f"{signer}; pass --trust with the PEM file of that signer's root certificate.",
+                err=True,
+            )
+            return
 
 
 def _label(label: object) -> str:

@@ -92,7 +92,7 @@ def exact_rate(fps: float | Fraction) -> Fraction:
         ConfigError: the rate lies outside 1 to 240.
     """
     if not 1 <= fps <= 240:
-        raise ConfigError(f"fps is {fps}; it must lie between 1 and 240.")
+        raise ConfigError(f"fps is {float(fps):g}; it must lie between 1 and 240.")
     if isinstance(fps, Fraction):
         return fps
     broadcast = Fraction(round(fps * 1.001) * 1000, 1001)
