@@ -22,6 +22,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -272,8 +273,23 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def count(sources: Sources, searches: int, keep: Path) -> Iterator[dict[str, str]]:
-    """Go on with a count until it has `searches` rows; yield each new row once it is written.
+_shared: Sources  # of a process that searches
+
+
+def _share(sources: Sources) -> None:
+    # A process is given the pictures once, and not with each search.
+    global _shared
+    _shared = sources
+    cv2.setNumThreads(1)
+
+
+def _search_shared(number: int) -> dict[str, Any]:
+    return _searched(_shared, _shared.draw(number))
+
+
+def count(sources: Sources, searches: int, keep: Path, jobs: int = 1) -> Iterator[dict[str, str]]:
+    """Go on with a count until it has `searches` rows, in `jobs` processes; yield each new row once
+    it is written, in their order.
 
     Raises:
         InputError: the file's rows were drawn from other clips or images.
@@ -290,11 +306,12 @@ def count(sources: Sources, searches: int, keep: Path) -> Iterator[dict[str, str
         writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         if file.tell() == 0:
             writer.writeheader()
-        for number in range(len(rows), searches):
-            row = _searched(sources, sources.draw(number))
-            writer.writerow(row)
-            file.flush()
-            yield {key: str(value) for key, value in row.items()}
+        left = range(len(rows), searches)
+        with ProcessPoolExecutor(jobs, initializer=_share, initargs=(sources,)) as pool:
+            for row in pool.map(_search_shared, left):
+                writer.writerow(row)
+                file.flush()
+                yield {key: str(value) for key, value in row.items()}
 
 
 def upper_bound(accepted: int, searches: int, confidence: float = 0.95) -> float:
@@ -383,15 +400,18 @@ def main() -> None:
     )
     parser.add_argument("--searches", type=int, default=10000, help="that the file is to hold")
     parser.add_argument("--keep", type=Path, required=True, help="the CSV, a row a search")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that search")
     parser.add_argument("--plot", type=Path, help="draw the distribution of z")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
+    if options.jobs < 1:
+        parser.error(f"--jobs is {options.jobs}; it must be 1 or more.")
     cv2.setNumThreads(1)
     try:
         if options.searches > len(_rows(options.keep)):
             sources = Sources(options.clips, options.images)
             accepted = 0
-            for row in count(sources, options.searches, options.keep):
+            for row in count(sources, options.searches, options.keep, options.jobs):
                 accepted += row["accepted"] == "1"
                 if int(row["search"]) % 100 == 99:
                     print(
