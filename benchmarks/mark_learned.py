@@ -26,7 +26,7 @@ from obverse.media.video import EncodeConfig, VideoWriter, read_frames
 from obverse.watermark.carriers import DEFAULT_KEY, carriers
 from obverse.watermark.embed import Embedder
 from obverse.watermark.extract import read_pooled
-from obverse.watermark.geometry import Geometry
+from obverse.watermark.geometry import Geometry, size_for
 from obverse.watermark.learned import Networks, load_networks
 from obverse.watermark.payload import encode
 from obverse.watermark.pool import Image, Pool, Reader
@@ -109,12 +109,14 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def _told_z(image: Image) -> float:
-    """Return the z of the right payload where the picture lies as it was marked."""
+def _told_z(image: Image, size: int) -> float:
+    """Return the z of the right payload where the picture lies as it was marked, with a mark of one
+    of `obverse.watermark.geometry.SIZES`.
+    """
     keyed = carriers()
     wanted = np.ones(len(keyed.sign), np.float32)
     wanted[keyed.bits] = encode(_PAYLOAD)[:, None]
-    fixes = align(image, DEFAULT_KEY, Geometry(), _OFFSETS_TOLD)
+    fixes = align(image, DEFAULT_KEY, Geometry(size, size), _OFFSETS_TOLD)
     return max(float(wanted @ fix.chips / np.linalg.norm(fix.chips)) for fix in fixes)
 
 
@@ -129,10 +131,11 @@ def _pooled(frames: Sequence[Frame], reader: Reader | None) -> tuple[Image, floa
 
 def measure(folder: Path, frames: int, networks: Networks) -> dict[str, Any]:
     """Mark, attack and read every clip of a folder, with every pair of gain and reader."""
-    gains = {"even": None, "learned": networks.gain}
+    gains = {"classical": None, "learned": networks.gain}
     readers: dict[str, Reader | None] = {"classical": None, "learned": networks.reader}
     rows: list[dict[str, Any]] = []
     for clip, before in load(folder, frames).items():
+        size = size_for(before[0].shape[1], before[0].shape[0])
         for gain_name, gain in gains.items():
             if gain_name == "learned" and gain is None:
                 continue
@@ -158,7 +161,7 @@ def measure(folder: Path, frames: int, networks: Networks) -> dict[str, Any]:
                     row["read"][reader_name][attack] = {
                         "whole": found.payload == _PAYLOAD,
                         "z": round(found.z, 2),
-                        "told_z": round(_told_z(image), 2),
+                        "told_z": round(_told_z(image, size), 2),
                         "pool_ms": round(1e3 * seconds / len(attacked), 2),
                     }
                     print(clip, gain_name, reader_name, attack, found.z, file=sys.stderr)

@@ -16,15 +16,26 @@ from click.testing import CliRunner
 from obverse.cli.train import train as command
 from obverse.errors import ConfigError, InputError, OutputExistsError
 from obverse.media.video import EncodeConfig, VideoWriter
+from obverse.watermark.carriers import TORUS_PX, carriers
 from obverse.watermark.embed import Embedder
+from obverse.watermark.geometry import SIZES, UNIT, Geometry, size_for
 from obverse.watermark.learned import GAIN, READER, load_networks
-from obverse.watermark.mark_examples import Example, draw, make_example, read_square
+from obverse.watermark.mark_examples import (
+    Example,
+    Placed,
+    _among_mirrors,
+    draw,
+    make_example,
+    read_square,
+)
 from obverse.watermark.mark_net import GainNet, ReaderNet, evened, weighed
 from obverse.watermark.marks import open_mark
 from obverse.watermark.pool import Pool
+from obverse.watermark.search import align
 from obverse.watermark.train_mark import TrainMarkConfig, chip_z, train, visual_information
 
 Frame = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 SIDE = 320
 TINY = TrainMarkConfig(
     examples=2, checks=1, reader_steps=3, gain_steps=2, batch=2, width=4, gain_frames=2
@@ -102,14 +113,43 @@ def test_a_gain_keeps_its_mean_square() -> None:
 def test_an_examples_chips_lie_where_it_says(example: Example, tmp_path: Path) -> None:
     def z_of(one: Example) -> float:
         pictures = evened(torch.from_numpy(one.means.astype(np.float32))[None, :1])[:, 0]
-        signs = torch.from_numpy(one.placed.signs.astype(np.float32))[None]
-        return float(chip_z(pictures, signs, torch.from_numpy(one.placed.phase)[None]))
+        return float(chip_z(pictures, [one.placed]))
 
     assert z_of(example) > 8.0
     example.save(tmp_path / "e.npz")
     assert z_of(Example.load(tmp_path / "e.npz")) == z_of(example)
     moved = Example(example.means[:, ::-1].copy(), example.placed, example.crf)
     assert abs(z_of(moved)) < 6.0
+
+
+def _pooled(frames: list[Frame]) -> Floats:
+    pool = Pool()
+    for frame in frames:
+        pool.add(frame)
+    return pool.image
+
+
+def _marked(side: int, key: bytes) -> tuple[Floats, Placed]:
+    """Return a pooled picture of a side that is marked, and where the mark lies."""
+    (frame,) = _frames(side, 1)
+    soft = cv2.resize(cv2.GaussianBlur(frame, (0, 0), 3), (side, side))
+    embedder = Embedder(0xFEDC, key)
+    marked = embedder.embed_frame(np.asarray(soft, np.uint8))
+    return _pooled([marked]), Placed.of(embedder, key, side)
+
+
+def test_z_is_that_of_the_search_for_marks_of_every_size() -> None:
+    sides, keys = (600, 480), [bytes([number]) * 32 for number in range(2)]
+    made = [_marked(side, key) for side, key in zip(sides, keys, strict=True)]
+    pictures, places = [picture for picture, _ in made], [placed for _, placed in made]
+    assert [placed.size for placed in places] == list(SIZES)
+    found = chip_z(torch.from_numpy(np.stack(pictures)), places)
+    for z, picture, placed, key in zip(found.tolist(), pictures, places, keys, strict=True):
+        fix = next(align(picture, key, Geometry(placed.size, placed.size)))
+        assert fix.offset == placed.offset
+        read = float(placed.signs * carriers(key).sign @ fix.chips / np.linalg.norm(fix.chips))
+        assert read > 9
+        assert z == pytest.approx(read, rel=0.01)
 
 
 def test_every_example_has_a_key_of_its_own() -> None:
@@ -119,13 +159,35 @@ def test_every_example_has_a_key_of_its_own() -> None:
     assert draw(np.random.default_rng([7, 0]), 24) == draws[0]
 
 
-def test_a_film_that_is_marked_is_shrunk(tmp_path: Path) -> None:
-    frames = _frames(5)
-    large = [cv2.resize(frame, (600, 600)).astype(np.uint8) for frame in frames]
-    plain = _film(tmp_path / "plain.mp4", large)
-    marked = _film(tmp_path / "marked.mp4", list(Embedder(1).embed(large)))
-    assert read_square(plain)[0].shape == (600, 600, 3)
-    assert read_square(marked)[0].shape == (360, 360, 3)
+@pytest.mark.parametrize("side", [600, 480, 320])
+def test_a_film_that_is_marked_is_shrunk_among_its_mirror_images(tmp_path: Path, side: int) -> None:
+    soft = [cv2.resize(cv2.GaussianBlur(frame, (0, 0), 3), (side, side)) for frame in _frames(5)]
+    large = [np.asarray(frame, np.uint8) for frame in soft]
+    plain = read_square(_film(tmp_path / "plain.mp4", large))
+    assert np.abs(np.subtract(plain[0], large[0], dtype=int)).mean() < 3
+    marked = read_square(_film(tmp_path / "marked.mp4", list(Embedder(1).embed(large))))
+    assert marked[0].shape == plain[0].shape
+    edge = round(0.2 * side)
+    around = marked[0][edge : edge + edge // 2], marked[0][edge - edge // 2 : edge][::-1]
+    assert np.abs(np.subtract(*around, dtype=int)).mean() < 3
+
+
+def _in_band(before: Frame, after: Frame) -> float:
+    """Return the share of a change's power that lies in the band of a mark on such pictures."""
+    side = len(before)
+    change = np.subtract(after, before, dtype=np.float64).mean(2)
+    power = np.abs(np.fft.fft2(change)) ** 2
+    waves = np.hypot(*np.meshgrid(*[np.fft.fftfreq(side, 1 / side)] * 2))
+    a_pixel = waves / (TORUS_PX * np.exp(size_for(side, side) * UNIT))
+    return float(power[(a_pixel > 0.07) & (a_pixel < 0.115)].sum() / power.sum())
+
+
+@pytest.mark.parametrize("side", [600, 480, 320])
+def test_a_mark_among_mirror_images_is_out_of_the_way(side: int) -> None:
+    frame = np.full((side, side, 3), 128, np.uint8)
+    marked = Embedder(1).embed_frame(frame)
+    assert _in_band(frame, marked) > 0.5
+    assert _in_band(_among_mirrors(frame), _among_mirrors(marked)) < 0.1
 
 
 def test_noise_leaves_less_to_be_seen() -> None:
@@ -140,12 +202,10 @@ def test_a_reader_learns(example: Example) -> None:
     torch.manual_seed(0)
     net = ReaderNet(8)
     means = torch.from_numpy(example.means.astype(np.float32))[None]
-    signs = torch.from_numpy(example.placed.signs.astype(np.float32))[None]
-    phases = torch.from_numpy(example.placed.phase)[None]
     optimiser = torch.optim.Adam(net.parameters(), 3e-3)
     seen = []
     for _ in range(6):
-        z = chip_z(net(means)[:, 0], signs, phases).mean()
+        z = chip_z(net(means)[:, 0], [example.placed]).mean()
         seen.append(float(z.detach()))
         optimiser.zero_grad()
         (-z).backward()  # type: ignore[no-untyped-call]
@@ -184,6 +244,8 @@ def test_a_stopped_run_goes_on_to_the_same_end(
         stopped = contextlib.nullcontext() if last is None else pytest.raises(StoppedError)
         with stopped:
             train(films, tmp_path / "run", config, progress=note)
+    assert [done for what, done in told if what == "examples"][:2] == [1, 2]
+    assert {done for what, done in told if what == "checks"} == {1}
     # No step is taken twice.
     assert [done for what, done in told if what == "steps"] == [1, 2, 3]
     assert [done for what, done in told if what == "gains"] == [1, 2]
@@ -238,3 +300,7 @@ def test_the_command(films: list[Path], tmp_path: Path) -> None:
     assert not (tmp_path / "run" / GAIN).exists()
     with pytest.raises(ConfigError, match="not a folder"):
         CliRunner().invoke(command, ["mark", str(films[0]), "-o", "x"], catch_exceptions=False)
+    (tmp_path / "none").mkdir()
+    begun[1] = str(tmp_path / "none")
+    with pytest.raises(InputError, match="none holds no film; the learned mark needs 2"):
+        CliRunner().invoke(command, begun, catch_exceptions=False)

@@ -2,8 +2,8 @@
 sent through x264.
 
 What the networks of `obverse.watermark.mark_net` learn from must hold no key, so every example has
-a key of its own. A film that carries a mark already is shrunk to where that mark's band lies above
-the one that is read: two marks in one band would teach that a mark is noise.
+a key of its own. A film that carries a mark already is shrunk among its mirror images, so that the
+mark's band lies above the one that is read: two marks in one band would teach that a mark is noise.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from obverse.media.colour import planes_of, rgb_to_yuv420
 from obverse.media.video import read_frames
 from obverse.watermark.carriers import DEFAULT_KEY, carriers
 from obverse.watermark.embed import Embedder, Frame
-from obverse.watermark.geometry import Geometry
+from obverse.watermark.geometry import SIZES, Geometry, plane_of, size_for
 from obverse.watermark.payload import PAYLOAD_BITS, encode
 from obverse.watermark.pool import POOL_PX, Image, Pool
 from obverse.watermark.search import align
@@ -33,7 +33,7 @@ __all__ = ["Draw", "Example", "Placed", "decoded_luma", "draw", "make_example", 
 
 FRAMES = 24  # of a film that are looked at
 _SIDES_PX = (320, 640)  # of the square that is cut out; others are scaled to the nearer
-_MARKED_Z = 7.8  # as in `obverse.watermark.extract`
+_MARKED_Z = 7.9  # as in `obverse.watermark.extract`
 _SHRINK = 0.6  # takes the band of a mark, .070 to .115, to .117 and more
 _CRF = (23.0, 42.0)
 _KEY_BYTES = 32
@@ -49,30 +49,45 @@ def read_square(path: Path) -> list[Frame]:
     """
     frames = [_middle(frame) for frame in itertools.islice(read_frames(path), FRAMES)]
     side = len(frames[0])
-    if _is_marked(frames):
-        side = round(side * _SHRINK)
-    wanted = min(max(side, _SIDES_PX[0]), _SIDES_PX[1]) // 2 * 2
     if side < _SIDES_PX[0] // 2:
         raise InputError(
-            f"{path} gives a square of {side} px to learn from; it needs {_SIDES_PX[0] // 2}, and "
-            f"a film that is marked already {_SIDES_PX[0] // 2 / _SHRINK:.0f}."
+            f"{path} gives a square of {side} px to learn from; it needs {_SIDES_PX[0] // 2}."
         )
-    if wanted == len(frames[0]):
-        return frames
-    how = cv2.INTER_AREA if wanted < len(frames[0]) else cv2.INTER_CUBIC
-    return [
-        np.asarray(cv2.resize(frame, (wanted, wanted), interpolation=how), np.uint8)
-        for frame in frames
-    ]
+    wanted = min(max(side, _SIDES_PX[0]), _SIDES_PX[1]) // 2 * 2
+    if _is_marked(frames):
+        frames = [_among_mirrors(frame) for frame in frames]
+    return [_scaled(frame, wanted) for frame in frames]
+
+
+def _scaled(frame: Frame, side: int) -> Frame:
+    """Return a square frame, `side` pixels wide."""
+    if len(frame) == side:
+        return frame
+    how = cv2.INTER_AREA if side < len(frame) else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(frame, (side, side), interpolation=how), np.uint8)
+
+
+def _among_mirrors(frame: Frame) -> Frame:
+    """Return a square frame shrunk, its mirror images around it; as large as before."""
+    side = len(frame)
+    small = round(side * _SHRINK)
+    before = (side - small) // 2
+    after = side - small - before
+    around = cv2.copyMakeBorder(
+        _scaled(frame, small), before, after, before, after, cv2.BORDER_REFLECT
+    )
+    return np.asarray(around, np.uint8)
 
 
 def _is_marked(frames: Sequence[Frame]) -> bool:
-    """Whether a film bears the public key's mark as it was laid; no other is looked for."""
+    """Whether a film bears the public key's mark as it was laid, of any size; no other is looked
+    for.
+    """
     pool = Pool()
     for frame in frames:
         pool.add(frame)
-    fix = next(align(pool.image, DEFAULT_KEY, Geometry()))
-    return fix.z >= _MARKED_Z
+    laid = (Geometry(size, size) for size in SIZES)
+    return any(next(align(pool.image, DEFAULT_KEY, geometry)).z >= _MARKED_Z for geometry in laid)
 
 
 def _middle(frame: Frame) -> Frame:
@@ -123,7 +138,16 @@ class Placed:
     """Where the chips of a mark lie in a pooled picture, and what they say."""
 
     signs: npt.NDArray[np.int8]  # [16384] keyed signs times the coded bits
-    offset: tuple[float, float]  # row and column of the torus' origin, in pooled pixels
+    offset: tuple[float, float]  # row and column of the torus' origin, in samples of the plane
+    size: int  # of the mark, see `obverse.watermark.geometry.SIZES`
+
+    @property
+    def to_picture(self) -> npt.NDArray[np.float32]:
+        """The matrix [2, 3] from the torus' 256 x 256 samples (x, y) to the pixels of a pooled
+        square that lies on it, as `obverse.watermark.search.align` lays it.
+        """
+        _, to_plane = plane_of((POOL_PX, POOL_PX), Geometry(self.size, self.size), POOL_PX)
+        return np.asarray(np.linalg.inv(to_plane)[:2], np.float32)
 
     @property
     def phase(self) -> npt.NDArray[np.complex64]:
@@ -135,13 +159,16 @@ class Placed:
 
     @staticmethod
     def of(embedder: Embedder, key: bytes, side: int) -> "Placed":
-        """Find where an embedder that has seen its first frame lays its mark."""
+        """Find where an embedder that has seen its first frame lays its mark over squares of a
+        side.
+        """
         clean = cv2.resize(
             embedder.laid(side, side), (POOL_PX, POOL_PX), interpolation=cv2.INTER_AREA
         )
-        fix = next(align(np.asarray(clean, np.float32), key, Geometry()))
+        size = size_for(side, side)
+        fix = next(align(np.asarray(clean, np.float32), key, Geometry(size, size)))
         signs = carriers(key).chips(encode(embedder.payload)).ravel()
-        return Placed(signs.astype(np.int8), fix.offset)
+        return Placed(signs.astype(np.int8), fix.offset, size)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +187,7 @@ class Example:
                 means=self.means,
                 signs=self.placed.signs,
                 offset=self.placed.offset,
+                size=self.placed.size,
                 crf=self.crf,
             )
 
@@ -173,7 +201,7 @@ class Example:
         try:
             with np.load(path) as stored:
                 down, right = map(float, stored["offset"])
-                placed = Placed(stored["signs"], (down, right))
+                placed = Placed(stored["signs"], (down, right), int(stored["size"]))
                 return Example(stored["means"], placed, float(stored["crf"]))
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise InputError(f"{path} is damaged; remove it, and it is made anew.") from error

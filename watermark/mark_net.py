@@ -20,16 +20,26 @@ from obverse.files import draft_of
 from obverse.watermark.pool import PLANES, POOL_PX
 from obverse.weights import sha256_file
 
-__all__ = ["GAIN_INPUTS", "READER_INPUTS", "GainNet", "ReaderNet", "evened", "export", "weighed"]
+__all__ = [
+    "GAIN_INPUTS",
+    "READER_INPUTS",
+    "GainNet",
+    "ReaderNet",
+    "blurred",
+    "evened",
+    "export",
+    "weighed",
+]
 
 READER_INPUTS, GAIN_INPUTS = ("means",), ("luma", "even")
 _GREY_FLOOR = 0.3  # grey levels: what is fainter than this in a mean is noise
 _FRAME_FLOOR = 0.5  # grey levels, as in `obverse.watermark.pool`
 _MOST = 4.0  # of the logarithm of a weight
-_GAIN_MOST = 0.7  # of the logarithm of a gain: between half of the even one and twice it
+_GAIN_MOST = 0.7  # of the logarithm of a gain: between half of the classical one and twice it
 
 
-def _blurred(plane: Tensor, deviation_px: float) -> Tensor:
+def blurred(plane: Tensor, deviation_px: float) -> Tensor:
+    """Return planes `[n, 1, h, w]` under a Gaussian, as OpenCV has it."""
     reach = int(4 * deviation_px + 0.5)
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation_px) ** 2)
     taps = (taps / taps.sum()).to(plane)
@@ -53,7 +63,7 @@ def weighed(luma: Tensor) -> tuple[Tensor, Tensor]:
     """Return what `obverse.watermark.pool` does with each frame `[n, 1, h, w]`: its detail over the
     local energy to the power of 3/2, and its detail.
     """
-    detail = luma - _blurred(luma, 1.2)
+    detail = luma - blurred(luma, 1.2)
     energy = _energy(detail, 5) + _FRAME_FLOOR
     return detail / (energy * torch.sqrt(energy)), detail
 
@@ -99,7 +109,7 @@ class ReaderNet(nn.Module):
         base = evened(pooled)
         still = _energy(detail, 5)
         moving = _energy(torch.sqrt((square - detail * detail).clamp(min=1e-12)), 5)
-        coarse = luma - _blurred(luma, 3.0)
+        coarse = luma - blurred(luma, 3.0)
         rough = _energy(coarse, 9) + 1.0
         seen = torch.cat(
             [
@@ -117,7 +127,7 @@ class ReaderNet(nn.Module):
 
 
 class GainNet(nn.Module):
-    """Luma `[n, 1, h, w]` in grey levels and the even gain to a gain of the same mean square."""
+    """Luma `[n, 1, h, w]` in grey levels and the classical gain to one of the same mean square."""
 
     def __init__(self, width: int = 8, depth: int = 3) -> None:
         super().__init__()
@@ -126,7 +136,7 @@ class GainNet(nn.Module):
     def forward(self, luma: Tensor, even: Tensor) -> Tensor:
         """Look at a quarter of the pixels, which is as fine as a gain should be."""
         small = functional.avg_pool2d(luma, 2, ceil_mode=True)
-        detail = small - _blurred(small, 1.2)
+        detail = small - blurred(small, 1.2)
         near = _energy(detail, 3) + _FRAME_FLOOR
         around = _energy(detail, 9) + _FRAME_FLOOR
         seen = torch.cat(

@@ -17,6 +17,7 @@ was stopped. Every eighth film is held out, and what the networks gain on those 
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import pickle
@@ -36,6 +37,7 @@ from obverse.errors import ConfigError, InputError, OutputExistsError
 from obverse.files import draft_of, write_whole
 from obverse.watermark.carriers import GRID, pulse_spectrum
 from obverse.watermark.embed import Embedder, Frame
+from obverse.watermark.geometry import UNIT
 from obverse.watermark.learned import GAIN, READER
 from obverse.watermark.mark_examples import (
     Draw,
@@ -48,7 +50,7 @@ from obverse.watermark.mark_examples import (
     turned,
     unmarked,
 )
-from obverse.watermark.mark_net import GainNet, ReaderNet, evened, export, weighed
+from obverse.watermark.mark_net import GainNet, ReaderNet, blurred, evened, export, weighed
 from obverse.watermark.pool import POOL_PX, Image
 
 __all__ = ["Progress", "TrainMarkConfig", "train"]
@@ -56,12 +58,18 @@ __all__ = ["Progress", "TrainMarkConfig", "train"]
 CHECKPOINT, CONFIG, LOG, EXAMPLES = "checkpoint.pt", "config.json", "log.jsonl", "examples"
 _HELD_OUT = 8  # every eighth film
 _WHITENING_BINS = 5  # as in `obverse.watermark.search`
+_SHRINKS = 0.8  # as in `obverse.watermark.geometry`
 _LEAST_Z = 0.5  # what is added, so that a z of nothing has a logarithm
-_SURVIVAL_PX = 15  # window in which the share of the mark that came through is worked out
+# Window in which the share of the mark that came through is worked out, where the mark is smallest.
+_SURVIVAL_PX = 15
 _VIF_PX = 9  # window of the visual information
 _VIF_NOISE = 2.0  # grey levels squared: of the eye, as in the pixel domain's VIF
 # Far more than z costs nothing: of the visual information, 1 % is worth 5 % of z.
 _VIF_WEIGHT = 5.0
+
+# Of the two networks: what their chances are drawn with beside the seed, and what is counted.
+_CHANCES = {"reader": 2, "gain": 3}
+_TOLD = {"reader": "steps", "gain": "gains"}
 
 Progress = Callable[[str, int, int], None]  # what is counted, how many are done, of how many
 
@@ -73,7 +81,7 @@ class TrainMarkConfig:
     examples: int = 600  # marked clips that the reader learns from
     checks: int = 60  # marked clips of held-out films
     reader_steps: int = 1200
-    gain_steps: int = 300  # 0 leaves the even gain
+    gain_steps: int = 300  # 0 leaves the classical gain
     batch: int = 4  # examples of a reader's step
     width: int = 16  # channels of the reader
     gain_frames: int = 6  # of a clip that the gain learns from
@@ -101,13 +109,39 @@ class TrainMarkConfig:
         return self.learning_rate * rising * max(0.02, 1.0 - step / steps)
 
 
-def chip_z(pictures: Tensor, signs: Tensor, phases: Tensor) -> Tensor:
+def laid_on_torus(pictures: Tensor, places: Sequence[Placed]) -> Tensor:
+    """Return pictures `[n, 256, 256]` as they lie on the torus, whose sizes their places tell.
+
+    As `obverse.watermark.geometry.laid` lays them, and differentiable.
+    """
+    middle = (POOL_PX - 1) / 2
+    # What `grid_sample` counts runs from -1 to 1, from rim to rim.
+    from_middle = np.array([[POOL_PX / 2, 0, middle], [0, POOL_PX / 2, middle], [0, 0, 1]])
+    turned = [np.vstack([place.to_picture, [0, 0, 1]]) @ from_middle for place in places]
+    counted = np.linalg.inv(from_middle) @ np.stack(turned)
+    matrices = torch.from_numpy(counted[:, :2].astype(np.float32))
+    whole = [len(places), 1, POOL_PX, POOL_PX]
+    grid = functional.affine_grid(matrices, whole, align_corners=False)
+    softened = [_softened(picture, place) for picture, place in zip(pictures, places, strict=True)]
+    return functional.grid_sample(torch.stack(softened), grid, align_corners=False)[:, 0]
+
+
+def _softened(picture: Tensor, placed: Placed) -> Tensor:
+    """Return a picture `[1, 256, 256]` of one `[256, 256]`, without what is too fine to be laid."""
+    share = math.exp(placed.size * UNIT)
+    if share >= _SHRINKS:
+        return picture[None]
+    return blurred(picture[None, None], 0.5 * math.sqrt(1 / share**2 - 1))[0]
+
+
+def chip_z(pictures: Tensor, places: Sequence[Placed]) -> Tensor:
     """Return z `[n]` of pictures `[n, 256, 256]` whose mark's place and chips are known.
 
-    As `obverse.watermark.search.align` reads them, and differentiable. `signs` is [n, 16384],
-    `phases` [n, 256, 129].
+    As `obverse.watermark.search.align` reads them, and differentiable.
     """
-    spectra = torch.fft.rfft2(pictures)
+    signs = torch.from_numpy(np.stack([place.signs for place in places]).astype(np.float32))
+    phases = torch.from_numpy(np.stack([place.phase for place in places]))
+    spectra = torch.fft.rfft2(laid_on_torus(pictures, places))
     power = spectra.abs()
     margin = _WHITENING_BINS // 2
     around = torch.cat([power[:, -margin:], power, power[:, :margin]], dim=1)
@@ -124,11 +158,6 @@ def chip_z(pictures: Tensor, signs: Tensor, phases: Tensor) -> Tensor:
 
 def _worth(z: Tensor) -> Tensor:
     return torch.log(functional.softplus(z) + _LEAST_Z)
-
-
-def _placed(places: Sequence[Placed]) -> tuple[Tensor, Tensor]:
-    signs = np.stack([place.signs for place in places]).astype(np.float32)
-    return torch.from_numpy(signs), torch.from_numpy(np.stack([place.phase for place in places]))
 
 
 def visual_information(luma: Tensor, noise: Tensor) -> Tensor:
@@ -161,7 +190,8 @@ def train(
 
     Returns:
         What was done: `films`, `examples`, and on the held-out films the mean `z` of the classical
-        and of the learned reader, and the `gain`'s z and visual information over the even one's.
+        and of the learned reader, and the `gain`'s z and visual information beside those of the
+        classical one.
 
     Raises:
         ConfigError: settings that cannot be used.
@@ -235,10 +265,13 @@ def _train(
     torch.manual_seed(config.seed)
     work = _Work(ReaderNet(config.width), GainNet())
     work.resume(run, kept)
-    _fit_reader(work, learned["train"], run, config, kept, progress)
+    reading = functools.partial(_reader_loss, work.reader, learned["train"], config.batch)
+    _fit(work, "reader", config.reader_steps, reading, run, config, kept, progress)
     report: dict[str, Any] = {"films": len(films), "examples": config.examples}
     report |= _reader_results(work.reader, learned["check"])
-    _fit_gain(work, shelf, run, config, kept, progress)
+    work.reader.eval().requires_grad_(False)
+    hiding = functools.partial(_heard_loss, work, shelf, config)
+    _fit(work, "gain", config.gain_steps, hiding, run, config, kept, progress)
     hashes = {READER: export(work.reader, run / READER)}
     if config.gain_steps:
         report["gain"] = _gain_results(work, shelf, config)
@@ -272,7 +305,7 @@ def _examples(
     """Make the examples that are not there yet; what each is depends on the seed and its number."""
     made: dict[str, list[Example]] = {}
     parts = (("train", config.examples, shelf.learned), ("check", config.checks, shelf.checked))
-    total, done = config.examples + config.checks, 0
+    told = {"train": "examples", "check": "checks"}
     for part, (name, count, films) in enumerate(parts):
         made[name] = []
         for number in range(count):
@@ -283,8 +316,7 @@ def _examples(
                 with draft_of(path) as draft:
                     make_example(frames, draw(rng, len(frames))).save(draft)
             made[name].append(Example.load(path))
-            done += 1
-            progress("examples", done, total)
+            progress(told[name], number + 1, count)
     return made
 
 
@@ -294,9 +326,13 @@ class _Work:
 
     reader: ReaderNet
     gain: GainNet
-    reader_steps: int = 0
-    gain_steps: int = 0
+    steps: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(_CHANCES, 0))
     optimiser: dict[str, Any] | None = None  # state of the one that is at work
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name, in the order in which they learn."""
+        return {"reader": self.reader, "gain": self.gain}
 
     def save(self, run: Path, kept: dict[str, Any]) -> None:
         """Write the checkpoint."""
@@ -304,7 +340,7 @@ class _Work:
             "kept": json.dumps(kept),
             "reader": self.reader.state_dict(),
             "gain": self.gain.state_dict(),
-            "steps": [self.reader_steps, self.gain_steps],
+            "steps": self.steps,
             "optimiser": self.optimiser,
         }
         with draft_of(run / CHECKPOINT) as draft:
@@ -323,7 +359,7 @@ class _Work:
                 )
             self.reader.load_state_dict(saved["reader"])
             self.gain.load_state_dict(saved["gain"])
-            self.reader_steps, self.gain_steps = map(int, saved["steps"])
+            self.steps = {part: int(saved["steps"][part]) for part in _CHANCES}
             self.optimiser = saved["optimiser"]
         except _NO_CHECKPOINT as error:
             raise InputError(f"{path} is damaged; remove it, and the run begins anew.") from error
@@ -356,32 +392,40 @@ def _log_line(run: Path, **values: Any) -> None:
         stream.write(json.dumps(values) + "\n")
 
 
-def _fit_reader(
+def _fit(
     work: _Work,
-    examples: Sequence[Example],
+    part: str,
+    steps: int,
+    loss_of: Callable[[np.random.Generator], Tensor],
     run: Path,
     config: TrainMarkConfig,
     kept: dict[str, Any],
     progress: Progress,
 ) -> None:
-    net, steps = work.reader.train(), config.reader_steps
+    """Take a network's steps that are left, each with the loss that chances of its own give."""
+    net = work.networks[part].train()
     optimiser = torch.optim.Adam(net.parameters(), config.learning_rate)
-    if 0 < work.reader_steps < steps and work.optimiser is not None:
+    if 0 < work.steps[part] < steps and work.optimiser is not None:
         optimiser.load_state_dict(work.optimiser)
     faded: float | None = None
-    for step in range(work.reader_steps, steps):
-        rng = np.random.default_rng([config.seed, 2, step])
-        chosen = [examples[index] for index in rng.integers(0, len(examples), config.batch)]
-        means = torch.from_numpy(np.stack([one.means for one in chosen]).astype(np.float32))
-        signs, phases = _placed([one.placed for one in chosen])
-        loss = -_worth(chip_z(net(means)[:, 0], signs, phases)).mean()
+    for step in range(work.steps[part], steps):
+        loss = loss_of(np.random.default_rng([config.seed, _CHANCES[part], step]))
         value = _step(net, optimiser, loss, config.rate(step, steps), step)
         faded = value if faded is None else 0.98 * faded + 0.02 * value
-        work.reader_steps, work.optimiser = step + 1, optimiser.state_dict()
+        work.steps[part], work.optimiser = step + 1, optimiser.state_dict()
         if (step + 1) % config.save_every == 0 or step + 1 == steps:
             work.save(run, kept)
-            _log_line(run, part="reader", step=step + 1, loss=round(faded, 4))
-        progress("steps", step + 1, steps)
+            _log_line(run, part=part, step=step + 1, loss=round(faded, 4))
+        progress(_TOLD[part], step + 1, steps)
+
+
+def _reader_loss(
+    reader: ReaderNet, examples: Sequence[Example], batch: int, rng: np.random.Generator
+) -> Tensor:
+    chosen = [examples[index] for index in rng.integers(0, len(examples), batch)]
+    means = torch.from_numpy(np.stack([one.means for one in chosen]).astype(np.float32))
+    z = chip_z(reader(means)[:, 0], [one.placed for one in chosen])
+    return -_worth(z).mean()
 
 
 def _reader_results(reader: ReaderNet, examples: Sequence[Example]) -> dict[str, Any]:
@@ -390,9 +434,8 @@ def _reader_results(reader: ReaderNet, examples: Sequence[Example]) -> dict[str,
     with torch.no_grad():
         for one in examples:
             means = torch.from_numpy(one.means.astype(np.float32))[None]
-            signs, phases = _placed([one.placed])
             pictures = (evened(means[:, :1]), reader.eval()(means))
-            both.append([float(chip_z(made[:, 0], signs, phases)) for made in pictures])
+            both.append([float(chip_z(made[:, 0], [one.placed])) for made in pictures])
     table = np.array(both)
     crf = np.array([one.crf for one in examples])
     results: dict[str, Any] = {"z": _means(table)}
@@ -411,7 +454,7 @@ class _Heard:
     """A clip after a codec, as far as the gain's gradient goes."""
 
     luma: Tensor  # [n, 1, 256, 256] before marking, grey levels
-    even: Tensor  # [n, 1, 256, 256] the gain that the network changes
+    even: Tensor  # [n, 1, 256, 256] the classical gain, that the network changes
     mark: Tensor  # [1, 1, 256, 256]
     strength: Tensor  # [n, 1, 1, 1]
     decoded: Tensor  # [n, 1, 256, 256] marked with the network's gain, after the codec
@@ -430,7 +473,7 @@ def _stack(pictures: Sequence[Image]) -> Tensor:
 
 
 def _hear(frames: Sequence[Frame], drawn: Draw, gain: GainNet | None) -> _Heard:
-    """Mark a clip with the network's gain, or the even one, and encode it, marked and unmarked."""
+    """Mark a clip with the network's gain, or the classical one; encode it, marked and unmarked."""
     seen: list[tuple[Image, Image]] = []
 
     def answer(small: Image, even: Image) -> Image:
@@ -448,13 +491,15 @@ def _hear(frames: Sequence[Frame], drawn: Draw, gain: GainNet | None) -> _Heard:
         strengths.append(embedder.strength)
     side = len(clip[0])
     mark = _small(embedder.laid(side, side))
+    placed = Placed.of(embedder, drawn.key, side)
+    # As many of the mark's waves, whatever its size.
+    across = 2 * round(_SURVIVAL_PX / math.exp(placed.size * UNIT) / 2 - 0.5) + 1
     decoded = [_small(luma) for luma in decoded_luma(marked, drawn)]
     without = [_small(luma) for luma in decoded_luma(unmarked(clip), drawn)]
     share = []
     for one, other in zip(decoded, without, strict=True):
-        window = (_SURVIVAL_PX, _SURVIVAL_PX)
-        through = cv2.blur((one - other) * mark, window)
-        share.append(through / np.maximum(cv2.blur(mark * mark, window), 1e-6))
+        through = cv2.blur((one - other) * mark, (across, across))
+        share.append(through / np.maximum(cv2.blur(mark * mark, (across, across)), 1e-6))
     strength = np.array(strengths, np.float32)[:, None, None]
     relative = np.stack(share) / np.maximum(strength * np.stack([pair[1] for pair in seen]), 1e-6)
     return _Heard(
@@ -464,7 +509,7 @@ def _hear(frames: Sequence[Frame], drawn: Draw, gain: GainNet | None) -> _Heard:
         strength=torch.from_numpy(strength)[:, None],
         decoded=_stack(decoded),
         share=_stack(list(np.clip(relative, 0.0, 1.0))),
-        placed=Placed.of(embedder, drawn.key, side),
+        placed=placed,
     )
 
 
@@ -473,8 +518,7 @@ def _gain_loss(reader: ReaderNet, heard: _Heard, gain: Tensor) -> tuple[Tensor, 
     change = heard.strength * (gain - gain.detach()) * heard.mark
     pooled, detail = weighed(heard.decoded + heard.share * change)
     means = [part.mean(0, keepdim=True) for part in (pooled, detail, detail**2, heard.decoded)]
-    signs, phases = _placed([heard.placed])
-    z = chip_z(reader(torch.cat(means, dim=1))[:, 0], signs, phases).mean()
+    z = chip_z(reader(torch.cat(means, dim=1))[:, 0], [heard.placed]).mean()
     information = visual_information(heard.luma, (heard.strength * gain) ** 2).mean()
     return -_worth(z) - _VIF_WEIGHT * information, z, information
 
@@ -485,36 +529,17 @@ def _gain_draw(rng: np.random.Generator, frames: int, config: TrainMarkConfig) -
     return dataclasses.replace(drawn, count=count, first=min(drawn.first, frames - count))
 
 
-def _fit_gain(
-    work: _Work,
-    shelf: _Shelf,
-    run: Path,
-    config: TrainMarkConfig,
-    kept: dict[str, Any],
-    progress: Progress,
-) -> None:
-    net, steps = work.gain.train(), config.gain_steps
-    work.reader.eval().requires_grad_(False)
-    optimiser = torch.optim.Adam(net.parameters(), config.learning_rate)
-    if 0 < work.gain_steps < steps and work.optimiser is not None:
-        optimiser.load_state_dict(work.optimiser)
-    faded: float | None = None
-    for step in range(work.gain_steps, steps):
-        rng = np.random.default_rng([config.seed, 3, step])
-        frames = shelf.frames(int(rng.choice(shelf.learned)))
-        heard = _hear(frames, _gain_draw(rng, len(frames), config), net)
-        loss, _, _ = _gain_loss(work.reader, heard, net(heard.luma, heard.even))
-        value = _step(net, optimiser, loss, config.rate(step, steps), step)
-        faded = value if faded is None else 0.98 * faded + 0.02 * value
-        work.gain_steps, work.optimiser = step + 1, optimiser.state_dict()
-        if (step + 1) % config.save_every == 0 or step + 1 == steps:
-            work.save(run, kept)
-            _log_line(run, part="gain", step=step + 1, loss=round(faded, 4))
-        progress("gains", step + 1, steps)
+def _heard_loss(
+    work: _Work, shelf: _Shelf, config: TrainMarkConfig, rng: np.random.Generator
+) -> Tensor:
+    """Return the loss of a clip that the gain of the moment marks."""
+    frames = shelf.frames(int(rng.choice(shelf.learned)))
+    heard = _hear(frames, _gain_draw(rng, len(frames), config), work.gain)
+    return _gain_loss(work.reader, heard, work.gain(heard.luma, heard.even))[0]
 
 
 def _gain_results(work: _Work, shelf: _Shelf, config: TrainMarkConfig) -> dict[str, Any]:
-    """Return z and visual information on held-out films, of the even gain and the learned one."""
+    """Return z and visual information on held-out films, of the classical and the learned gain."""
     rows = []
     with torch.no_grad():
         for number in range(max(1, config.checks // 3)):
@@ -528,11 +553,11 @@ def _gain_results(work: _Work, shelf: _Shelf, config: TrainMarkConfig) -> dict[s
                 _, z, information = _gain_loss(work.reader, heard, gain)
                 row += [float(z), float(information)]
             rows.append(row)
-    z_even, seen_even, z_learned, seen_learned = np.mean(rows, axis=0)
+    z, seen, z_learned, seen_learned = np.mean(rows, axis=0)
     return {
-        "z": {"even": round(float(z_even), 2), "learned": round(float(z_learned), 2)},
+        "z": {"classical": round(float(z), 2), "learned": round(float(z_learned), 2)},
         "visual_information": {
-            "even": round(float(seen_even), 4),
+            "classical": round(float(seen), 4),
             "learned": round(float(seen_learned), 4),
         },
     }

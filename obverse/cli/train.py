@@ -13,7 +13,7 @@ import click
 from obverse.cli.progress import Tell, progress_bar
 from obverse.clip import Clip
 from obverse.datasets.table import read_clips
-from obverse.errors import ConfigError
+from obverse.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from obverse.detector.train import TrainReport
@@ -28,6 +28,7 @@ _PARTS = {
     "videos": ("read", "video"),
     "shards": ("prepare", "shard"),
     "examples": ("mark", "example"),
+    "checks": ("mark", "check"),
     "gains": ("gain", "step"),
 }
 
@@ -499,6 +500,11 @@ def mark(films: Path, output: Path, force: bool, as_json: bool, **settings: Any)
         **{name: value for name, value in settings.items() if value is not None}
     )
     found = [films / name for name in films_below(films)]
+    if len(found) < 2:
+        held = "1 film" if found else "no film"
+        raise InputError(
+            f"{films} holds {held}; the learned mark needs 2 at least, one of them to check on."
+        )
     with _bars() as progress:
         report = train_the_mark(found, output, config, force=force, progress=progress)
     if as_json:
@@ -511,5 +517,5 @@ def mark(films: Path, output: Path, force: bool, as_json: bool, **settings: Any)
     )
     if "gain" in report:
         gain = report["gain"]["z"]
-        said += f"; the gain's {gain['learned']:.2f}, {gain['even']:.2f} with the even one"
+        said += f"; the gain's {gain['learned']:.2f}, {gain['classical']:.2f} without that one"
     click.echo(said)
