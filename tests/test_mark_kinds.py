@@ -20,7 +20,7 @@ from obverse.errors import ConfigError, InputError, MarkError, ObverseError, Wei
 from obverse.media.video import VideoWriter, read_frames
 from obverse.watermark.learned import GAIN, READER
 from obverse.watermark.mark_net import GainNet, ReaderNet, export
-from obverse.watermark.marks import SHIPPED, ClassicalMark, LearnedMark, Mark, open_mark
+from obverse.watermark.marks import ClassicalMark, LearnedMark, Mark, open_mark
 from obverse.watermark.pool import Pool
 from obverse.watermark.video_seal import VideoSealMark
 
@@ -213,6 +213,7 @@ def test_weights_that_cannot_be_used_are_one_sentence(
     _card(tmp_path / "swapped" / READER)
     for name, words in (
         ("absent", "there are no weights"),
+        ("learned", "there are no weights"),  # none ship
         ("none.jit", "no TorchScript file"),
         ("short.jit", "messages of 128 bits"),
         ("empty", "holds no mark_reader.onnx"),
@@ -230,22 +231,6 @@ def test_weights_that_cannot_be_used_are_one_sentence(
 def test_a_key_that_is_too_short_is_refused_before_weights_are_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="16 at least"):
         open_mark(tmp_path / "absent", b"short")
-
-
-def test_the_learned_mark_that_ships(clip: list[Frame]) -> None:
-    kind = open_mark(SHIPPED, OTHER_KEY)
-    assert isinstance(kind, LearnedMark)
-    marked = list(kind.embedder(PAYLOAD).embed(clip))
-    assert kind.extract_frames(marked).payload == PAYLOAD
-    # Carriers and code are shared: whoever has no networks reads it too.
-    assert ClassicalMark(OTHER_KEY).extract_frames(marked).payload == PAYLOAD
-    assert np.abs(np.subtract(marked[0], clip[0], dtype=int)).max() <= 10
-    assert kind.networks.gain is not None
-    even = np.ones((256, 256), np.float32)
-    flat_and_busy = np.full((256, 256), 128, np.float32)
-    flat_and_busy[:, 128:] += np.random.default_rng(0).normal(0, 20, (256, 128))
-    gain = kind.networks.gain(flat_and_busy, even)
-    assert gain[:, 20:100].mean() > gain[:, 156:236].mean()
 
 
 def test_no_frames_are_no_film(seal: Path) -> None:

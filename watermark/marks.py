@@ -13,12 +13,10 @@ from obverse.errors import WeightsError
 from obverse.watermark.carriers import DEFAULT_KEY, key_stream
 from obverse.watermark.embed import Embedder, Frame, MarkConfig
 from obverse.watermark.extract import MarkReading, Progress, extract_frames, sampled
-from obverse.watermark.learned import READER, Networks, load_networks
+from obverse.watermark.learned import Networks, load_networks
 from obverse.watermark.video_seal import VideoSealMark
-from obverse.weights import weight_path
 
 __all__ = [
-    "SHIPPED",
     "ClassicalMark",
     "ClipMarker",
     "LearnedMark",
@@ -26,8 +24,6 @@ __all__ = [
     "open_mark",
     "read_file",
 ]
-
-SHIPPED = Path("learned")  # names the weights that ship; a folder of that name is ./learned
 
 _FRAMES_READ = 300  # of a longer film; the rest is not looked at
 
@@ -109,8 +105,8 @@ class LearnedMark:
 
 
 def open_mark(weights: Path | None = None, key: bytes = DEFAULT_KEY) -> Mark:
-    """Return the mark that weights belong to: none for the classical mark, `learned` for the one
-    that ships, the folder of `obverse train mark` for another, a TorchScript file for Video Seal's.
+    """Return the mark that weights belong to: none for the classical mark, the folder of `obverse
+    train mark` for a learned one, a TorchScript file for Video Seal's.
 
     Raises:
         WeightsError: there is nothing there, or it is not what it should be.
@@ -119,14 +115,12 @@ def open_mark(weights: Path | None = None, key: bytes = DEFAULT_KEY) -> Mark:
     key_stream(key, b"", 0)  # refuses a key that is too short, before anything is loaded
     if weights is None:
         return ClassicalMark(key)
-    if weights == SHIPPED:
-        return LearnedMark(load_networks(weight_path("obverse.watermark", READER).parent), key)
     if weights.is_dir():
         return LearnedMark(load_networks(weights), key)
     if not weights.is_file():
         raise WeightsError(
-            f"there are no weights {weights}; give {SHIPPED}, the folder of `obverse train mark`, "
-            "or the TorchScript file of Video Seal."
+            f"there are no weights {weights}; give the folder of `obverse train mark`, or the "
+            "TorchScript file of Video Seal."
         )
     return VideoSealMark(weights, key)
 

@@ -39,8 +39,8 @@ _WEIGHTS = click.option(
     type=click.Path(path_type=Path),
     metavar="PATH",
     help=(
-        "'learned' for the learned mark that ships, the folder of obverse train mark for another, "
-        "or Video Seal's TorchScript file; without it, the classical mark."
+        "The folder of obverse train mark, for a learned mark, or Video Seal's TorchScript file; "
+        "without it, the classical mark."
     ),
 )
 
