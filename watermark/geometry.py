@@ -25,6 +25,7 @@ __all__ = [
     "laid",
     "plane_of",
     "size_for",
+    "softening",
 ]
 
 UNIT = 1e-3  # of the lattice: natural logarithm of a scale, radians, shares
@@ -176,6 +177,14 @@ def plane_of(
     return (columns, rows), np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1.0]]) @ moved
 
 
+def softening(scale: float) -> float:
+    """Return the deviation, in its pixels, of the blur that a picture needs before it is sampled
+    `scale` times as large: what is finer than the samples would come back as noise in the mark's
+    band. 0 where there is no harm.
+    """
+    return 0.5 * math.sqrt(1 / scale**2 - 1) if scale < _SHRINKS else 0.0
+
+
 def laid(image: Image, geometry: Geometry, side: int) -> tuple[Image, Matrix]:
     """Return a picture as it lies on the plane that the torus of `side` samples tiles, and the
     homography from the picture's pixels to that plane's, see `plane_of`.
@@ -183,10 +192,8 @@ def laid(image: Image, geometry: Geometry, side: int) -> tuple[Image, Matrix]:
     The mirror image is the caller's to make.
     """
     size, moved = plane_of(image.shape, geometry, side)
-    shrink = side / POOL_PX * math.sqrt(math.prod(geometry.scale))
-    if shrink < _SHRINKS:
-        # What is finer than the plane's samples would come back as noise in the mark's band.
-        image = cv2.GaussianBlur(image, (0, 0), 0.5 * math.sqrt(1 / shrink**2 - 1))
+    if blur_px := softening(side / POOL_PX * math.sqrt(math.prod(geometry.scale))):
+        image = cv2.GaussianBlur(image, (0, 0), blur_px)
     warp = cv2.warpPerspective if geometry.leaning else cv2.warpAffine
     whole = moved if geometry.leaning else moved[:2]
     canvas = warp(image, whole, size, flags=cv2.INTER_LINEAR)

@@ -38,12 +38,13 @@ _BITS_HEARD = 48  # of 1024, where synchronisation was taken away: enough where 
 _PEAK_PX = 2  # pooled pixels around a peak that belong to it
 
 _COARSE_SIDE = 160  # samples of the torus in the coarse search
+_ZOOM_SIDE = 192  # of that for crops, which leave few chips to go by
 _STEP_UNITS = (
     12  # of the coarse search: 1.2 % of scale moves the picture's rim by 1.5 of its pixels
 )
 _TURN_STEP_UNITS = 18
 _ZOOM_UNITS = 720  # to half and twice
-_CANDIDATES = 8
+_CANDIDATES = 6  # of crops, and of everything else
 _TILT_UNITS = 20  # of the search in the picture's middle, which is half as large
 _TILTS = 4  # candidates of it, for each size of marks
 _GOOD_Z = 8.0  # a coarse peak that is no accident: stop looking for others
@@ -295,15 +296,19 @@ def _zooms() -> list[int]:
     return sorted(found, key=lambda units: min(abs(units - size) for size in SIZES))
 
 
-def _families() -> Iterator[Geometry]:
-    """Yield the geometries of the coarse search, likely ones first; each is tried mirrored too."""
-    for units in _zooms():
-        yield Geometry(units, units)
-    for size in SIZES:
-        yield from _squeezed_or_turned(size)
+def _zoomed() -> Iterator[Geometry]:
+    """Yield the geometries of crops and of what was pasted into something larger, likely ones
+    first; each is tried mirrored too.
+    """
+    return (Geometry(units, units) for units in _zooms())
 
 
-def _squeezed_or_turned(size: int) -> Iterator[Geometry]:
+def _squeezed_or_turned() -> Iterator[Geometry]:
+    """Yield the other geometries of the coarse search; each is tried mirrored too."""
+    return itertools.chain.from_iterable(_of_size(size) for size in SIZES)
+
+
+def _of_size(size: int) -> Iterator[Geometry]:
     step, turn_step = _coarser(_STEP_UNITS, size), _coarser(_TURN_STEP_UNITS, size)
     for units in range(step, 600, step):  # one side cropped or squeezed
         for signed in (-units, units):
@@ -320,15 +325,19 @@ def _squeezed_or_turned(size: int) -> Iterator[Geometry]:
             yield Geometry(size + units, size + units, signed)
 
 
-def _coarse(image: Image, key: bytes, families: Iterable[Geometry], count: int) -> list[Geometry]:
-    """Return the `count` most promising geometries of some families, best first."""
+def _coarse(
+    image: Image, key: bytes, families: Iterable[Geometry], count: int, side: int = _COARSE_SIDE
+) -> list[Geometry]:
+    """Return the `count` most promising geometries of some families, best first, as a torus of
+    `side` samples tells them.
+    """
     found: list[tuple[float, Geometry]] = []
     for geometry in families:
-        spectrum = _whitened(_roughly_laid(image, geometry, _COARSE_SIDE))
-        found.append((_peak(spectrum, key, _COARSE_SIDE)[0], geometry))
+        spectrum = _whitened(_roughly_laid(image, geometry, side))
+        found.append((_peak(spectrum, key, side)[0], geometry))
         # The mirror image turned one way is the picture turned the other way, then mirrored.
         reflected = dataclasses.replace(geometry, turn=-geometry.turn, mirrored=True)
-        found.append((_peak(_mirror(spectrum), key, _COARSE_SIDE)[0], reflected))
+        found.append((_peak(_mirror(spectrum), key, side)[0], reflected))
         if max(found[-1][0], found[-2][0]) > _GOOD_Z:
             break
     found.sort(reverse=True)
@@ -408,10 +417,11 @@ def _tilted(size: int) -> Iterator[Geometry]:
 
 def _straight(image: Image, key: bytes) -> Iterator[Geometry]:
     """Yield how the picture may have been scaled and turned, likely ones first."""
-    for start in _coarse(image, key, _families(), _CANDIDATES):
-        picture = _seen(image, start)
-        better = _climb(picture, key, start)
-        yield from _fits(picture, picture, key, better, _PEAKS, leaning=False)
+    for families, side in ((_zoomed(), _ZOOM_SIDE), (_squeezed_or_turned(), _COARSE_SIDE)):
+        for start in _coarse(image, key, families, _CANDIDATES, side):
+            picture = _seen(image, start)
+            better = _climb(picture, key, start)
+            yield from _fits(picture, picture, key, better, _PEAKS, leaning=False)
 
 
 def _unlean(image: Image, key: bytes) -> Iterator[Geometry]:

@@ -37,7 +37,7 @@ from obverse.errors import ConfigError, InputError, OutputExistsError
 from obverse.files import draft_of, write_whole
 from obverse.watermark.carriers import GRID, pulse_spectrum
 from obverse.watermark.embed import Embedder, Frame
-from obverse.watermark.geometry import UNIT
+from obverse.watermark.geometry import UNIT, softening
 from obverse.watermark.learned import GAIN, READER
 from obverse.watermark.mark_examples import (
     Draw,
@@ -58,7 +58,6 @@ __all__ = ["Progress", "TrainMarkConfig", "train"]
 CHECKPOINT, CONFIG, LOG, EXAMPLES = "checkpoint.pt", "config.json", "log.jsonl", "examples"
 _HELD_OUT = 8  # every eighth film
 _WHITENING_BINS = 5  # as in `obverse.watermark.search`
-_SHRINKS = 0.8  # as in `obverse.watermark.geometry`
 _LEAST_Z = 0.5  # what is added, so that a z of nothing has a logarithm
 # Window in which the share of the mark that came through is worked out, where the mark is smallest.
 _SURVIVAL_PX = 15
@@ -128,10 +127,8 @@ def laid_on_torus(pictures: Tensor, places: Sequence[Placed]) -> Tensor:
 
 def _softened(picture: Tensor, placed: Placed) -> Tensor:
     """Return a picture `[1, 256, 256]` of one `[256, 256]`, without what is too fine to be laid."""
-    share = math.exp(placed.size * UNIT)
-    if share >= _SHRINKS:
-        return picture[None]
-    return blurred(picture[None, None], 0.5 * math.sqrt(1 / share**2 - 1))[0]
+    blur_px = softening(math.exp(placed.size * UNIT))
+    return blurred(picture[None, None], blur_px)[0] if blur_px else picture[None]
 
 
 def chip_z(pictures: Tensor, places: Sequence[Placed]) -> Tensor:
