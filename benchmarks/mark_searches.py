@@ -12,6 +12,7 @@ draws the z of all rows; `--searches 0` only reports.
 """
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -19,9 +20,10 @@ import hashlib
 import io
 import json
 import math
+import multiprocessing
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -287,6 +289,19 @@ def _search_shared(number: int) -> dict[str, Any]:
     return _searched(_shared, _shared.draw(number))
 
 
+def _made(sources: Sources, numbers: range, jobs: int) -> Generator[dict[str, Any]]:
+    if jobs == 1:
+        for number in numbers:
+            yield _searched(sources, sources.draw(number))
+        return
+    fresh = multiprocessing.get_context("spawn")  # a fork would inherit locks of running threads
+    with ProcessPoolExecutor(jobs, fresh, initializer=_share, initargs=(sources,)) as pool:
+        try:
+            yield from pool.map(_search_shared, numbers)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def count(sources: Sources, searches: int, keep: Path, jobs: int = 1) -> Iterator[dict[str, str]]:
     """Go on with a count until it has `searches` rows, in `jobs` processes; yield each new row once
     it is written, in their order.
@@ -306,9 +321,8 @@ def count(sources: Sources, searches: int, keep: Path, jobs: int = 1) -> Iterato
         writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         if file.tell() == 0:
             writer.writeheader()
-        left = range(len(rows), searches)
-        with ProcessPoolExecutor(jobs, initializer=_share, initargs=(sources,)) as pool:
-            for row in pool.map(_search_shared, left):
+        with contextlib.closing(_made(sources, range(len(rows), searches), jobs)) as made:
+            for row in made:
                 writer.writerow(row)
                 file.flush()
                 yield {key: str(value) for key, value in row.items()}
