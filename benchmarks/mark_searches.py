@@ -106,6 +106,7 @@ class Sources:
         Raises:
             InputError: a folder is absent, or no file was found in any.
         """
+        self.folders = (clips, tuple(images))
         for folder in [*images, *([clips] if clips else [])]:
             if not folder.is_dir():
                 raise InputError(f"{folder} is not a folder; give one that holds clips or images.")
@@ -278,10 +279,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
 _shared: Sources  # of a process that searches
 
 
-def _share(sources: Sources) -> None:
-    # A process is given the pictures once, and not with each search.
+def _share(clips: Path | None, images: Sequence[Path]) -> None:
+    # A process reads the films once, and not with each search.
     global _shared
-    _shared = sources
+    _shared = Sources(clips, images)
     cv2.setNumThreads(1)
 
 
@@ -295,7 +296,7 @@ def _made(sources: Sources, numbers: range, jobs: int) -> Generator[dict[str, An
             yield _searched(sources, sources.draw(number))
         return
     fresh = multiprocessing.get_context("spawn")  # a fork would inherit locks of running threads
-    with ProcessPoolExecutor(jobs, fresh, initializer=_share, initargs=(sources,)) as pool:
+    with ProcessPoolExecutor(jobs, fresh, initializer=_share, initargs=sources.folders) as pool:
         try:
             yield from pool.map(_search_shared, numbers)
         finally:

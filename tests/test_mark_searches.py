@@ -57,6 +57,9 @@ def test_an_interrupted_count_is_the_same_count(
     assert keep.read_text().startswith(whole)
     assert keep.read_text().count("\n") == 4
     assert list(script.count(sources, 3, keep)) == []
+    # Several processes make the same searches, in the same order.
+    spread = list(script.count(sources, 3, tmp_path / "spread.csv", jobs=2))
+    assert [row["z"] for row in spread] == [row["z"] for row in first + later]
     result = script.report(first + later)
     assert (result["all"]["searches"], result["all"]["accepted"]) == (3, 0)
     assert 0 < result["all"]["z"]["largest"] < 7.8
