@@ -4,13 +4,15 @@
 Photographs are moved by the generator, marked, encoded as a release is and averaged: as they lie,
 and after laying them on each other by what their pooled pictures have in common, which needs no
 key. The average is then taken from every clip, each time as strongly as it is found there or more,
-and the clip is read. All clips are 512 x 512, so that a frame holds the torus once.
+and the clip is read. All clips are 512 x 512, and a frame shows a part of the torus; where that
+lies differs from clip to clip, and laid together they show all of it.
 """
 
 import argparse
 import dataclasses
 import itertools
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +32,7 @@ from obverse.media.colour import rgb_to_yuv420
 from obverse.watermark.carriers import TORUS_PX, pulse_spectrum
 from obverse.watermark.embed import Embedder
 from obverse.watermark.extract import extract_frames
+from obverse.watermark.geometry import UNIT, Geometry, laid, size_for
 from obverse.watermark.pool import POOL_PX, Pool
 
 __all__ = ["average", "laid_together", "measure"]
@@ -38,6 +41,9 @@ _ROUNDS = 4  # of laying clips on each other's average
 _CONTENT_PX = 4.0  # standard deviation of the high-pass that leaves mark and detail
 _STRENGTHS = (1.0, 2.0, 3.0)  # an estimate of a mark among noise is too small by least squares
 _EDGE_LEVELS = 3.0  # more than that at a place is content and no mark
+_PX = 512  # of a clip's sides
+_SIZE = size_for(_PX, _PX)
+_SHOWN_PX = round(TORUS_PX * math.exp(_SIZE * UNIT))  # mark pixels that a side of a frame spans
 
 Residual = npt.NDArray[np.float32]
 
@@ -50,7 +56,7 @@ class _Clip:
     marked: list[Frame]
     payload: int
     residual: Residual  # [512, 512] mean high-passed luma, clipped
-    spectrum: npt.NDArray[np.complex64]  # of its pooled picture, within the mark's band
+    spectrum: npt.NDArray[np.complex64]  # of its pooled picture on the torus, in the mark's band
 
 
 def _clip(plain: list[Frame], payload: int) -> _Clip:
@@ -63,7 +69,8 @@ def _clip(plain: list[Frame], payload: int) -> _Clip:
         luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
         total += luma - cv2.GaussianBlur(luma, (0, 0), _CONTENT_PX)
     residual = np.clip(total / len(marked), -_EDGE_LEVELS, _EDGE_LEVELS)
-    spectrum = scipy.fft.rfft2(pool.image) * pulse_spectrum(POOL_PX)
+    plane, _ = laid(pool.image, Geometry(_SIZE, _SIZE), POOL_PX)
+    spectrum = scipy.fft.rfft2(plane) * pulse_spectrum(POOL_PX)
     spectrum /= np.linalg.norm(spectrum)
     # As a player shows both: the encoder's own loss is no cost of the attack.
     shown = list(decoded(encoded(map(rgb_to_yuv420, plain), RELEASE)))
@@ -103,13 +110,20 @@ def laid_together(
 
 
 def average(residuals: Sequence[Residual], places: Sequence[npt.NDArray[np.intp]]) -> Residual:
-    """Return the mean of residuals [512, 512], each rolled back by a place in pooled pixels."""
+    """Return the mean, on the torus [512, 512], of what residuals [512, 512] show of it, each
+    rolled back by a place in pooled pixels.
+    """
     step = TORUS_PX // POOL_PX
-    rolled = [
-        np.roll(residual, tuple(-step * place), (0, 1))
-        for residual, place in zip(residuals, places, strict=True)
-    ]
-    return np.asarray(np.mean(rolled, axis=0), np.float32)
+    total, shown = np.zeros((2, TORUS_PX, TORUS_PX), np.float32)
+    window = np.zeros((TORUS_PX, TORUS_PX), np.float32)
+    window[:_SHOWN_PX, :_SHOWN_PX] = 1.0
+    for residual, place in zip(residuals, places, strict=True):
+        patch = np.zeros((TORUS_PX, TORUS_PX), np.float32)
+        small = cv2.resize(residual, (_SHOWN_PX, _SHOWN_PX), interpolation=cv2.INTER_AREA)
+        patch[:_SHOWN_PX, :_SHOWN_PX] = small
+        total += np.roll(patch, tuple(-step * place), (0, 1))
+        shown += np.roll(window, tuple(-step * place), (0, 1))
+    return np.asarray(total / np.maximum(shown, 1.0), np.float32)
 
 
 def _stripped(
@@ -121,7 +135,8 @@ def _stripped(
     step = TORUS_PX // POOL_PX
     read, costs, z = 0, [], []
     for clip, place in zip(clips, places, strict=True):
-        there = np.roll(mean, tuple(step * place), (0, 1))
+        patch = np.roll(mean, tuple(step * place), (0, 1))[:_SHOWN_PX, :_SHOWN_PX]
+        there = cv2.resize(patch, (_PX, _PX), interpolation=cv2.INTER_CUBIC)
         share = strength * float((clip.residual * there).sum() / (there**2).sum())
         attacked = [
             np.clip(np.round(frame - share * there[..., None]), 0, 255).astype(np.uint8)

@@ -34,7 +34,7 @@ from obverse.watermark.pool import POOL_PX, Image
 __all__ = ["Fix", "align", "find", "offset_for"]
 
 _PEAKS_PLAIN, _PEAKS = 6, 2  # offsets that are read as the picture is; fitted from elsewhere
-_BITS_HEARD = 48  # of 1024, where synchronisation was taken away: enough where the mark is strong
+_BITS_HEARD = 256  # of 1024, where synchronisation was taken away: 48 found half of such marks
 _PEAK_PX = 2  # pooled pixels around a peak that belong to it
 
 _COARSE_SIDE = 160  # samples of the torus in the coarse search
