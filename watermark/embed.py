@@ -5,10 +5,10 @@ texture gets about a third of what a flat place gets. That is what a network cho
 with an encoder in the loop (see docs/mark.md). Encoders quantise texture coarsely and would take
 most of a mark there, and a mark there is what VMAF minds.
 
-The first frame and the first after a cut are marked a little more strongly, and the next ones less
+The first frame and the first after a cut are marked more strongly, and the next two or three less
 and less so. There an encoder puts a key frame, and what follows is predicted from it: of a mark
 that a coarse quantiser leaves at all, nearly everything lies in key frames. The eye sees less just
-after a cut.
+after a cut; who stops a film at its first frame can see the mark there.
 
 Where the pattern lies is chosen on the first frame. The extractor finds any offset, so the one is
 taken at which the unmarked picture happens to agree best with the mark: a scene that stands still
@@ -74,7 +74,7 @@ class MarkConfig:
     most_levels: float = 1.5
     texture_share: float = 0.35  # of what a flat place gets, in strong texture, (0, 1]
     texture_levels: float = 0.8  # grey levels of texture at which half of the rest is gone
-    inertia: float = 0.8  # how much of the last frame's scale each frame keeps, [0, 1)
+    inertia: float = 0.5  # how much of the last frame's scale each frame keeps, [0, 1)
 
     def __post_init__(self) -> None:
         """Refuse strengths that nobody could want."""

@@ -27,7 +27,7 @@ from obverse.watermark.carriers import (
     code_spectrum,
     pulse_spectrum,
 )
-from obverse.watermark.geometry import SIZES, TURN_UNITS, UNIT, Geometry, laid, plane_of
+from obverse.watermark.geometry import SIZES, TURN_UNITS, UNIT, Geometry, hypotheses, laid, plane_of
 from obverse.watermark.leaning import fitted, middle_of
 from obverse.watermark.pool import POOL_PX, Image
 
@@ -436,7 +436,7 @@ def _unlean(image: Image, key: bytes) -> Iterator[Geometry]:
 
 def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
     """Search for the mark of a key in a pooled picture; return the first fix that `accept` takes,
-    or the best.
+    or the least likely one to be an accident.
 
     The picture as it is comes first, so that a clip that was only re-encoded or resized costs a
     few milliseconds.
@@ -445,9 +445,16 @@ def find(image: Image, key: bytes, accept: Callable[[Fix], bool]) -> Fix:
     for fix in _all_fixes(image, key):
         if accept(fix):
             return fix
-        best = fix if best is None or fix.z > best.z else best
+        best = fix if best is None or _surprise(fix) > _surprise(best) else best
     assert best is not None
     return best
+
+
+def _surprise(fix: Fix) -> float:
+    """Return how far the bound on a fix' z lies below that of nothing: its p-value, as in
+    `obverse.watermark.extract`, but for the factors that all fixes share.
+    """
+    return fix.z * abs(fix.z) / 2 - math.log(hypotheses(fix.geometry))
 
 
 def _all_fixes(image: Image, key: bytes) -> Iterator[Fix]:
