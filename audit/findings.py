@@ -11,6 +11,7 @@ from obverse.isolation import Answer
 from obverse.provenance.verify import ManifestReport
 from obverse.watermark.extract import FALSE_ACCEPTS
 from obverse.watermark.fingerprint import SAME_AT_MOST
+from obverse.watermark.geometry import LARGE_PX, laid_share
 from obverse.watermark.sketch import SAME_CONTENT_AT_MOST
 from obverse.watermark.sound_fingerprint import LEAST_SOUND_SECONDS, SAME_SOUND_AT_MOST
 
@@ -136,11 +137,8 @@ def _mark(found: Evidence) -> dict[str, str]:
     payload = mark["payload"] or "lost"
     turned = mark["geometry"]
     if turned is not None:
-        across, down = turned["scale"]
         conditions += (
-            f"; the shorter side of this picture spans {across:.3f} x {down:.3f} of the mark's "
-            "square (marks are laid on 1.000 or 0.700 of it; less is a crop, more is more "
-            "around it), and it is turned by "
+            f"; {_extent(turned['scale'], found.registered)}, and it is turned by "
             f"{turned['degrees']:.2f} degrees"
             + (", mirrored" if turned["mirrored"] else "")
             + (", seen from aside" if turned.get("leaning") else "")
@@ -150,6 +148,26 @@ def _mark(found: Evidence) -> dict[str, str]:
         f"present, payload {payload}, z {mark['z']:.1f}; {_goes_with(found)}",
         f"the chance that a clip without the mark reads so: {chance}; {rate}",
         conditions,
+    )
+
+
+def _extent(scale: Sequence[float], known: Registered) -> str:
+    """Say how much of the picture that was marked is seen, or what is known of it without the size
+    of that picture.
+    """
+    label = known.found.record.label if known.found and known.found.found_by == "mark" else {}
+    width, height = label.get("width"), label.get("height")
+    if isinstance(width, int) and isinstance(height, int):
+        across, down = (share / laid_share(width, height) for share in scale)
+        return (
+            f"this picture spans {across:.2f} x {down:.2f} of the one that was marked, measured by "
+            "the shorter side (below 1 a crop, above 1 more around it)"
+        )
+    across, down = scale
+    return (
+        f"the shorter side of this picture spans {across:.2f} x {down:.2f} of the mark's square; "
+        f"when it was marked, that of a picture of {LARGE_PX} pixels or more spanned 1.00 of it, "
+        "and that of a smaller one 0.70, and which it was is not known"
     )
 
 

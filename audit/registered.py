@@ -6,7 +6,6 @@ clip that looks alike. The looking up and comparing is `obverse.audit.recovery`'
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from obverse.audit.decision import Content
 from obverse.audit.recovery import Evidence, Recovery, recover
 from obverse.provenance.registry import Kind, Neighbour, Registry
 from obverse.watermark.fingerprint import SAME_AT_MOST
-from obverse.watermark.geometry import UNIT, size_for
+from obverse.watermark.geometry import laid_share
 from obverse.watermark.sound_fingerprint import SAME_SOUND_AT_MOST
 
 __all__ = [
@@ -160,7 +159,7 @@ def _other(found: Recovery, pose: Pose | None) -> bool:
     width, height = label.get("width"), label.get("height")
     if pose.size is None or pose.size != (width, height):
         return False
-    marked = math.exp(size_for(*pose.size) * UNIT)
+    marked = laid_share(*pose.size)
     unscaled = all(abs(factor / marked - 1) <= _UNSCALED for factor in pose.scale)
     return unscaled and min(place.width, place.height) < _WHOLE
 

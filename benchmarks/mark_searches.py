@@ -437,6 +437,8 @@ def main() -> None:
         result = report(rows)
     except (InputError, OSError) as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "Stopped; the same command goes on.\n")
     if options.plot:
         _plot(rows, options.plot)
     print(json.dumps(result, indent=2) if options.json else _told(result))

@@ -8,7 +8,6 @@ the extractor, never assumed.
 import dataclasses
 import hashlib
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from obverse.media.encode import EncodeConfig
 from obverse.watermark.carriers import DEFAULT_KEY, TORUS_PX
 from obverse.watermark.embed import Embedder, MarkConfig
 from obverse.watermark.extract import extract
-from obverse.watermark.geometry import UNIT, size_for
+from obverse.watermark.geometry import laid_share
 
 __all__ = ["RELEASED", "MarkCheck", "Marking", "check_mark", "own_payload", "with_mark", "without"]
 
@@ -137,7 +136,7 @@ def _mean(frames: Iterable[Image]) -> Floats:
 def _band(luma: Floats) -> Floats:
     """Return what lies in the mark's band, each place by its own spread: edges count little."""
     height, width = luma.shape
-    unit = min(height, width) / TORUS_PX / math.exp(size_for(width, height) * UNIT)
+    unit = min(height, width) / TORUS_PX / laid_share(width, height)
     fine, coarse = (cv2.GaussianBlur(luma, (0, 0), max(0.4, s * unit)) for s in _BAND_PX)
     band = np.asarray(fine - coarse, np.float32)
     spread = cv2.GaussianBlur(np.abs(band), (0, 0), 6 * unit)

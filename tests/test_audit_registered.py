@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from obverse.audit import findings
 from obverse.audit.recovery import Recovery
-from obverse.audit.registered import Pose, content_finding, made_by_software
+from obverse.audit.registered import Pose, Registered, content_finding, made_by_software
 from obverse.provenance.registry import ManifestRecord
 from obverse.provenance.verify import ManifestReport
 from obverse.watermark.sketch import Placement
@@ -105,3 +106,18 @@ def test_a_pose_is_what_the_mark_says() -> None:
     assert Pose.of({"geometry": None}, [4, 4]) is None
     geometry = {"scale": [1.0, 0.5], "degrees": 1.5, "mirrored": True}
     assert Pose.of({"geometry": geometry}, [640, 360]) == Pose((1.0, 0.5), 1.5, True, (640, 360))
+
+
+def test_how_much_of_a_picture_is_seen_follows_from_the_size_it_was_marked_at() -> None:
+    large = Registered("same, AI", _found(width=1280, height=720))
+    small = Registered("same, AI", _found())
+    assert findings._extent([0.7, 0.7], large).startswith("this picture spans 0.70 x 0.70 of the")
+    assert findings._extent([0.7, 0.35], small).startswith("this picture spans 1.00 x 0.50 of the")
+    for unknown in (
+        Registered("unknown"),
+        Registered("same, AI", _found(width=None)),
+        Registered("same, AI", _found(by="picture")),
+    ):
+        said = findings._extent([0.7, 0.7], unknown)
+        assert "0.70 x 0.70 of the mark's square" in said
+        assert "not known" in said

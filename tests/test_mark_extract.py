@@ -19,7 +19,7 @@ from obverse.media.video import EncodeConfig, VideoWriter, read_frames
 from obverse.watermark.carriers import CHIP_PX, DEFAULT_KEY, GRID, carriers, pulse_spectrum
 from obverse.watermark.embed import Embedder
 from obverse.watermark.extract import FALSE_ACCEPTS, extract, extract_frames
-from obverse.watermark.geometry import UNIT, size_for
+from obverse.watermark.geometry import laid_share
 from obverse.watermark.payload import encode
 
 PAYLOAD = 0xFEDCBA9876543210
@@ -150,7 +150,7 @@ def test_the_geometry_is_told() -> None:
     found = extract_frames([_cropped(0.75)(_mirrored(frame)) for frame in _marked()[:8]])
     assert found.geometry is not None
     assert found.geometry.mirrored
-    marked = math.exp(size_for(SIZE, SIZE) * UNIT)
+    marked = laid_share(SIZE, SIZE)
     assert found.geometry.scale == pytest.approx((0.75 * marked, 0.75 * marked), abs=0.01)
     turned = extract_frames([_turned(3.0)(frame) for frame in _marked()[:8]])
     assert turned.geometry is not None

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from obverse.errors import ConfigError, InputError
 from obverse.media.colour import LUMA_UNIT, FrameSplitter
 from obverse.watermark.carriers import DEFAULT_KEY, TORUS_PX, pattern
-from obverse.watermark.geometry import UNIT, size_for
+from obverse.watermark.geometry import laid_share, size_for
 from obverse.watermark.pool import Pool, Reader
 from obverse.watermark.search import offset_for
 
@@ -99,7 +99,7 @@ def place(torus: npt.NDArray[np.float32], width: int, height: int) -> npt.NDArra
     The short side of a large frame spans the torus once, that of a small one .7 of it: see
     `obverse.watermark.geometry.SIZES`.
     """
-    per_px = TORUS_PX / min(width, height) * math.exp(size_for(width, height) * UNIT)
+    per_px = TORUS_PX / min(width, height) * laid_share(width, height)
     to_torus = np.array(
         [
             [per_px, 0, -per_px * (width - 1) / 2 - 0.5],

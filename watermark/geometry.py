@@ -17,12 +17,14 @@ from obverse.watermark.pool import POOL_PX, Image
 
 __all__ = [
     "CLASSES",
+    "LARGE_PX",
     "SIZES",
     "TURN_UNITS",
     "UNIT",
     "Geometry",
     "hypotheses",
     "laid",
+    "laid_share",
     "plane_of",
     "size_for",
     "softening",
@@ -33,7 +35,7 @@ UNIT = 1e-3  # of the lattice: natural logarithm of a scale, radians, shares
 # and .7. A small picture gets a larger mark: what outlives a coarse quantiser is counted in pixels
 # and not in shares of the picture. A still smaller share would leave a crop too few chips.
 SIZES = (0, -357)
-_LARGE_PX = 600  # short side from which on a picture spans the whole torus
+LARGE_PX = 600  # short side from which on a picture spans the whole torus
 _SCALE_UNITS = 1400  # scales from a quarter to four
 TURN_UNITS = 260  # up to 15 degrees either way
 _SKEW_UNITS = 100
@@ -52,7 +54,12 @@ Matrix = npt.NDArray[np.float64]
 
 def size_for(width: int, height: int) -> int:
     """Return which of `SIZES` suits a picture of so many pixels."""
-    return SIZES[0] if min(width, height) >= _LARGE_PX else SIZES[1]
+    return SIZES[0] if min(width, height) >= LARGE_PX else SIZES[1]
+
+
+def laid_share(width: int, height: int) -> float:
+    """Return the share of the torus that the short side of a picture spans when it is marked."""
+    return math.exp(size_for(width, height) * UNIT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
