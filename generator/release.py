@@ -63,6 +63,7 @@ _BUFFERS = _IN_FLIGHT + 2  # those, the one being drawn, and the one being writt
 # mark is not read.
 _KEPT_FRAMES = 50
 _STRONGER_DB = (44.0, 42.0)
+_STILL_DB = 47.3
 # The mark is the same in every frame, so a part of a clip answers for the whole; more is read if it
 # does not.
 _READ_BACK_FRAMES = (8, 48, 400)
@@ -163,8 +164,10 @@ def release_still(
         sketcher = Sketcher(clip.fps)
         sketcher.push(image)
         drawn = sketcher.sketch()
-        for psnr_db in (MarkConfig().psnr_db, *_STRONGER_DB):
-            embedder = Embedder(passage.payload, key, MarkConfig(psnr_db=psnr_db))
+        for psnr_db in (_STILL_DB, *_STRONGER_DB):
+            # A still is looked at for longer than the first frame of a film.
+            strength = MarkConfig(psnr_db=psnr_db, onset_db=0.0)
+            embedder = Embedder(passage.payload, key, strength)
             write_still(plain, embedder.embed_frame(image))
             marked = passage.marked(
                 frames=1,
