@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from obverse.datasets.walk import pictures_in
-from obverse.errors import InputError, ObverseError
+from obverse.errors import ObverseError
 from obverse.files import draft_of
 from obverse.generator.motion import FPS
 from obverse.generator.performance import PerformanceConfig, perform
+from obverse.generator.photograph_films import photographs_of
 from obverse.generator.portrait import make_portrait
 from obverse.generator.render import RenderConfig, Renderer
 from obverse.generator.sensor import exposed
@@ -127,12 +127,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=60)
     options = parser.parse_args()
     try:
-        found = [options.photographs / name for name in pictures_in(options.photographs)]
-        if len(found) < options.count:
-            raise InputError(
-                f"{options.photographs} holds {len(found)} photographs and {options.count} are "
-                "asked for; lower --count."
-            )
+        found = photographs_of(options.photographs, options.count)
         options.output.mkdir(parents=True, exist_ok=True)
         for number in range(options.count + options.sitters):
             # Sides and hands go in turn, so that every side has films of both kinds.

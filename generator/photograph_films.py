@@ -18,10 +18,24 @@ from obverse.generator.voices import list_voices, read_voice
 from obverse.media.encode import EncodeConfig, VideoWriter, crop_even
 from obverse.media.still import read_still
 
-__all__ = ["hold_photograph", "main"]
+__all__ = ["hold_photograph", "main", "photographs_of"]
 
 _SOUND_HZ = 16_000
 _ENCODE = EncodeConfig(crf=12, threads=1)  # far finer than what a corpus is encoded with
+
+
+def photographs_of(folder: Path, count: int) -> list[Path]:
+    """Return all photographs of a folder.
+
+    Raises:
+        InputError: it cannot be read, or holds fewer than `count`.
+    """
+    found = [folder / name for name in pictures_in(folder)]
+    if len(found) < count:
+        raise InputError(
+            f"{folder} holds {len(found)} photographs and {count} are asked for; lower --count."
+        )
+    return found
 
 
 def hold_photograph(photograph: Path, film: Path, seconds: float, rng: np.random.Generator) -> None:
@@ -63,12 +77,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
-        found = [options.photographs / name for name in pictures_in(options.photographs)]
-        if len(found) < options.count:
-            raise InputError(
-                f"{options.photographs} holds {len(found)} photographs and {options.count} are "
-                "asked for; lower --count."
-            )
+        found = photographs_of(options.photographs, options.count)
         rng = np.random.default_rng(options.seed)
         order = rng.permutation(len(found))
         options.output.mkdir(parents=True, exist_ok=True)

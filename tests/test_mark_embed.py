@@ -154,18 +154,18 @@ def _photo(width: int, height: int) -> Frame:
 def test_marked_planes_carry_the_mark_of_the_frame(width: int, height: int) -> None:
     frame = _photo(width, height)
     plain = planes_of(rgb_to_yuv420(frame))
-    config = MarkConfig(onset_db=0.0)
+    config = MarkConfig(psnr_db=47.3, onset_db=0.0)
     marked = planes_of(Embedder(PAYLOAD, config=config).embed_planes(frame))
     by_frame = planes_of(rgb_to_yuv420(Embedder(PAYLOAD, config=config).embed_frame(frame)))
     assert (marked[1] == plain[1]).all()
     assert (marked[2] == plain[2]).all()
     change, expected = (plane[0].astype(np.float64) - plain[0] for plane in (marked, by_frame))
-    assert np.corrcoef(change.ravel(), expected.ravel())[0, 1] > 0.8  # both were rounded
+    assert np.corrcoef(change.ravel(), expected.ravel())[0, 1] > 0.85
     assert float(change.std()) == pytest.approx(float(expected.std()), rel=0.1)
     # A level of limited-range luma is 255 / 219 grey levels: the PSNR of RGB is kept. Both planes
     # were rounded, which is no part of the mark.
     error = (float(np.mean(change**2)) - 2 / 12) * (255 / 219) ** 2
-    assert 10 * np.log10(255**2 / error) > MarkConfig().psnr_db - 0.5
+    assert 10 * np.log10(255**2 / error) > config.psnr_db - 0.5
 
 
 def test_marked_planes_reuse_a_buffer_and_follow_the_clip() -> None:
